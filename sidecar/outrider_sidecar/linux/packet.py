@@ -1,0 +1,217 @@
+"""The packet tap: packet(7), with a classic BPF filter that leaves nearly everything in the kernel.
+
+Facts that shape this file:
+
+- A packet socket of type SOCK_DGRAM is "cooked": the packet begins at its network header whatever the link is
+  (Ethernet, loopback, a tunnel; a VLAN tag is already taken off), for the filter and for the reader alike.
+- Only protocol ETH_P_ALL shows packets that leave. A socket made with protocol 0 sees nothing until it is bound:
+  so the filter is attached first and bound afterwards, and no unfiltered packet is ever queued.
+- On loopback each packet is shown twice, leaving and arriving. The filter drops the leaving one there.
+- A VLAN device or a bridge may show one packet on two interfaces: readers must bear repeats.
+- A load past the end of a packet drops it: "there is a payload" is asked by loading its first byte. Link padding
+  can lie about that by six bytes, so the reader cuts by the lengths in the headers.
+- An IPv6 packet may carry extension headers, which a filter without loops cannot walk. They are rare and a
+  program may add them to its SYN by setsockopt to hide: all such packets are passed, and judged by the reader.
+- The filter keeps no state, so it cannot pass "the rest of that ClientHello": all data of all connections would
+  have to pass. A hello in two segments is read as far as its first one goes. Most hosts hand over the whole hello
+  at once (loopback, segmentation offload), and most libraries put the server name first; the rest is counted.
+- The kernel counts what did not fit the receive buffer; reading the count sets it back to 0. SO_RCVBUF is held
+  down by net.core.rmem_max; SO_RCVBUFFORCE needs CAP_NET_ADMIN, which a task does not have.
+- The socket belongs to the network namespace of the thread that made it, for ever.
+
+Port translation inside the namespace (Docker's embedded resolver at 127.0.0.11, transparent proxies) happens
+before the tap: such DNS does not show port 53 here and is not decoded.
+"""
+
+import ctypes
+import errno
+import fcntl
+import socket
+import struct
+import time
+from typing import Final, Self
+
+from msgspec import Struct
+
+from outrider_sidecar.linux.bpf import assemble
+from outrider_sidecar.linux.libc import check, function
+from outrider_wire.errors import Unavailable
+
+ETHERTYPE_IPV4: Final = 0x0800
+ETHERTYPE_IPV6: Final = 0x86DD
+HEAD_BYTES: Final = 256
+"""What is kept of a SYN: the largest IPv4 and TCP headers are 120 bytes."""
+HELLO_BYTES: Final = 4096
+"""What is kept of a segment with a ClientHello; post-quantum key shares make them about 1,800 bytes."""
+WHOLE_BYTES: Final = 65535
+RECEIVE_BUFFER_BYTES: Final = 8 << 20
+
+_ETH_P_ALL: Final = 0x0003
+_SO_ATTACH_FILTER: Final = 26
+_SO_RCVBUFFORCE: Final = 33
+_SO_TIMESTAMPNS: Final = 35
+_SOL_PACKET: Final = 263
+_PACKET_STATISTICS: Final = 6
+_PACKET_OUTGOING: Final = 4
+_SIOCGIFINDEX: Final = 0x8933
+
+FILTER: Final = f"""
+            meta    pkttype
+            ifeq    3       none        ; PACKET_OTHERHOST: seen in promiscuous mode, not ours
+            ifne    4       ours        ; PACKET_OUTGOING
+            meta    hatype
+            ifeq    772     none        ; ARPHRD_LOOPBACK: it will be shown again, arriving
+    ours:   meta    proto
+            ifeq    0x0800  ipv4
+            ifeq    0x86dd  ipv6
+            drop
+    ipv4:   half    6
+            ifset   0x1fff  none        ; a later fragment has no ports
+            xheader 0
+            byte    9
+            ifeq    6       tcp
+            ifeq    17      udp
+            drop
+    ipv6:   x       40
+            byte    6
+            ifeq    6       tcp
+            ifeq    17      udp
+            ifeq    0       whole       ; hop-by-hop options
+            ifeq    43      whole       ; routing
+            ifeq    44      whole       ; fragment
+            ifeq    51      whole       ; authentication
+            ifeq    60      whole       ; destination options
+            drop
+    udp:    xhalf   0
+            ifeq    53      whole
+            xhalf   2
+            ifeq    53      whole
+            drop
+    tcp:    xbyte   13
+            ifset   0x02    head        ; SYN, with ACK or without
+            xhalf   0
+            ifeq    53      data
+            xhalf   2
+            ifeq    53      data
+            xbyte   12                  ; data offset, in words of 4 bytes, in the upper half
+            right   2
+            and     0x3c
+            addx
+            tax                         ; X is where the payload begins
+            xbyte   0
+            ifne    0x16    none        ; TLS handshake record
+            xbyte   1
+            ifne    0x03    none        ; TLS 1.x
+            xbyte   5
+            ifne    0x01    none        ; ClientHello
+            pass    {HELLO_BYTES}
+    data:   xbyte   12
+            right   2
+            and     0x3c
+            addx
+            tax
+            xbyte   0                   ; a segment without payload ends here
+    whole:  pass    {WHOLE_BYTES}
+    head:   pass    {HEAD_BYTES}
+    none:   drop
+"""
+
+
+# socket.bind wants the name of an interface; only interface 0, which has none, means all of them
+_bind: Final = function("bind", ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+
+
+class Captured(Struct, frozen=True, gc=False):
+    """A packet that the filter passed: `data` from its network header on, perhaps cut; times are CLOCK_REALTIME."""
+
+    at_ns: int
+    data: bytes
+    ethertype: int
+    outgoing: bool
+    interface: str
+
+
+class PacketTap:
+    """One tap on all interfaces of the network namespace it is made in. For one thread.
+
+    Raises Unavailable when the socket or its filter is refused.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, 0)
+        except OSError as error:
+            remedy = "give the sidecar CAP_NET_RAW" if error.errno in (errno.EPERM, errno.EACCES) else ""
+            raise Unavailable(f"socket(AF_PACKET) was refused: {error.strerror}", remedy) from error
+        try:
+            self._prepare()
+        except OSError as error:
+            self._socket.close()
+            raise Unavailable(f"the packet filter was refused: {error.strerror}") from error
+        self._buffer = bytearray(WHOLE_BYTES)
+        self._ancillary_bytes = socket.CMSG_SPACE(16)
+
+    def _prepare(self) -> None:
+        program = assemble(FILTER)
+        code = ctypes.create_string_buffer(program, len(program))
+        header = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, header)
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
+        except PermissionError:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        everywhere = struct.pack("@HHiHBB8s", socket.AF_PACKET, socket.htons(_ETH_P_ALL), 0, 0, 0, 0, b"")
+        check(_bind(self._socket.fileno(), everywhere, len(everywhere)), "bind(AF_PACKET)")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    @property
+    def buffer_bytes(self) -> int:
+        """The receive buffer that the kernel granted."""
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
+    def receive(self) -> Captured | None:
+        """The next packet, or None when nothing waits. Never blocks."""
+        try:
+            size, ancillary, _, address = self._socket.recvmsg_into([self._buffer], self._ancillary_bytes)
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError as error:
+            if error.errno == errno.ENETDOWN:  # an interface went down; told once, the tap goes on
+                return None
+            raise
+        interface, ethertype, packet_type = address[:3]
+        at_ns = _timestamp_ns(ancillary) or time.time_ns()
+        return Captured(at_ns, bytes(self._buffer[:size]), ethertype, packet_type == _PACKET_OUTGOING, interface)
+
+    def take_lost(self) -> int:
+        """How many packets did not fit the receive buffer since this was last asked."""
+        counts = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
+        return int(struct.unpack("=II", counts)[1])
+
+    def interface_index(self, name: str) -> int:
+        """The index of an interface in the tap's own namespace, 0 when it is gone."""
+        request = struct.pack("16si20x", name.encode("utf-8", "surrogateescape")[:15], 0)
+        try:
+            return int(struct.unpack_from("i", fcntl.ioctl(self._socket, _SIOCGIFINDEX, request), 16)[0])
+        except OSError:
+            return 0
+
+
+def _timestamp_ns(ancillary: list[tuple[int, int, bytes]]) -> int:
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) >= 16:
+            seconds, nanoseconds = struct.unpack_from("=qq", data)
+            return int(seconds) * 1_000_000_000 + int(nanoseconds)
+    return 0

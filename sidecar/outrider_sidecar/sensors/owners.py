@@ -1,0 +1,176 @@
+"""Which process holds a socket: sock_diag gives the inode, /proc/PID/fd the holder.
+
+Processes are looked through newest first, and of each the highest descriptors first: a connection that was just
+opened belongs most often to the newest process, at its newest descriptor. The first holder found is taken:
+
+- Of a socket that is connecting there is nearly always one holder. Where a child inherited it, the child is
+  newer; a parent that opens a socket, forks, and only then connects is named wrongly by this, and is rare.
+- Of an accepted connection the newest holder is the child that a forking server made for it.
+- Of a listening socket the newest holder is a worker of the server, not its master and not the service manager
+  that opened the socket for it. Any of the workers may accept: `inferred` is said of it.
+
+Who owned a socket a moment ago likely owns the next: the last few owners are looked at before the rest, and a
+found holder is kept by inode and believed only after its descriptor was read again.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from outrider_sidecar.linux.procfs import PROC, list_pids, read_stat
+from outrider_sidecar.linux.sock_diag import SocketTable
+from outrider_wire.errors import ProcessGone, Unavailable
+from outrider_wire.events import Attribution, ProcessId, SocketFacts
+
+MAX_CACHED: Final = 1024
+"""Holders kept by inode; the oldest is forgotten for a new one."""
+MAX_RECENT: Final = 4
+"""Last owners looked at first."""
+MAX_DESCRIPTORS_READ: Final = 16384
+"""Descriptors read of one process; a program with more open may keep a connection from being found."""
+
+
+class Owner(Struct, frozen=True, gc=False):
+    """Who holds a socket. `process` is None where nobody was found; `socket_inode` is 0 where even that is unknown."""
+
+    process: ProcessId | None = None
+    attribution: Attribution = "unknown"
+    socket_inode: int = 0
+
+
+NOBODY: Final = Owner()
+
+
+class _Holder(Struct, frozen=True, gc=False):
+    process: ProcessId
+    link: str
+
+
+class OwnerFinder:
+    """Finds the owners of sockets of one network namespace. For one thread; `open` is called in that namespace.
+
+    `pids` lists the processes to look through, newest first.
+    """
+
+    def __init__(self, *, pids: Callable[[], Iterable[int]] | None = None, proc: Path = PROC) -> None:
+        self._pids = pids or (lambda: reversed(list_pids(proc=proc)))
+        self._proc = proc
+        self._table: SocketTable | None = None
+        self._interface_index: Callable[[str], int] = lambda _: 0
+        self._cache: dict[int, _Holder] = {}
+        self._recent: list[int] = []
+
+    def open(self, *, interface_index: Callable[[str], int] = lambda _: 0) -> None:
+        """Open the socket table, in the network namespace of the calling thread.
+
+        `interface_index` tells the number of an interface there; without it link-local connections have no owner.
+        """
+        self.close()
+        self._table = SocketTable(proc=self._proc)
+        self._interface_index = interface_index
+
+    def close(self) -> None:
+        if self._table is not None:
+            self._table.close()
+            self._table = None
+
+    def of_connection(
+        self, local: str, local_port: int, remote: str, remote_port: int, *, interface: str = ""
+    ) -> Owner:
+        """The owner of our end of a TCP connection; before accept(2), that of the listening socket."""
+        table = self._opened()
+        index = self._interface_index(interface) if interface else 0
+        try:
+            facts = table.find_connection("tcp", local, local_port, remote, remote_port, interface=index)
+            if facts is not None and not facts.inode:
+                facts = table.find_listener(local, local_port, interface=index)
+        except OSError:
+            return NOBODY  # the kernel did not answer this once
+        return self._of_facts(facts)
+
+    def of_datagrams(self, local: str, local_port: int, remote: str, remote_port: int) -> Owner:
+        """The owner of the UDP socket that sent from `local` to `remote`."""
+        try:
+            return self._of_facts(self._opened().find_connection("udp", local, local_port, remote, remote_port))
+        except OSError:
+            return NOBODY
+
+    def of_inode(self, inode: int) -> Owner:
+        """The newest process that holds a socket."""
+        process = self._cached(inode) or self._search(inode)
+        return Owner(process, "exact" if process else "unknown", inode)
+
+    def _opened(self) -> SocketTable:
+        if self._table is None:
+            self.open()
+        assert self._table is not None
+        return self._table
+
+    def _of_facts(self, facts: SocketFacts | None) -> Owner:
+        if facts is None or not facts.inode:
+            return NOBODY
+        owner = self.of_inode(facts.inode)
+        if owner.process is not None and facts.state == "LISTEN":
+            return Owner(owner.process, "inferred", facts.inode)
+        return owner
+
+    def _cached(self, inode: int) -> ProcessId | None:
+        holder = self._cache.get(inode)
+        if holder is None:
+            return None
+        try:
+            held = os.readlink(holder.link) == f"socket:[{inode}]"
+            if held and read_stat(holder.process.pid, proc=self._proc).process == holder.process:
+                return holder.process
+        except (OSError, ProcessGone, ValueError):
+            pass  # closed, or ended
+        del self._cache[inode]
+        return None
+
+    def _search(self, inode: int) -> ProcessId | None:
+        target, seen = f"socket:[{inode}]", set(self._recent)
+        for pid in tuple(self._recent):
+            if (process := self._look_at(pid, inode, target)) is not None:
+                return process
+        for pid in self._pids():
+            if pid not in seen and (process := self._look_at(pid, inode, target)) is not None:
+                return process
+        return None
+
+    def _look_at(self, pid: int, inode: int, target: str) -> ProcessId | None:
+        link = find_descriptor(pid, target, proc=self._proc)
+        if not link:
+            return None
+        try:
+            process = read_stat(pid, proc=self._proc).process
+        except (ProcessGone, Unavailable, ValueError):
+            return None
+        self._remember(inode, _Holder(process, link))
+        return process
+
+    def _remember(self, inode: int, holder: _Holder) -> None:
+        if len(self._cache) >= MAX_CACHED:
+            del self._cache[next(iter(self._cache))]
+        self._cache[inode] = holder
+        pid = holder.process.pid
+        self._recent = [pid, *(other for other in self._recent if other != pid)][:MAX_RECENT]
+
+
+def find_descriptor(pid: int, target: str, *, proc: Path = PROC) -> str:
+    """The path of the descriptor of a process whose link reads `target`, highest first; empty when it has none."""
+    folder = f"{proc}/{pid}/fd/"
+    try:
+        names = sorted(map(int, os.listdir(folder)), reverse=True)
+    except (OSError, ValueError):
+        return ""  # it ended, or may not be read
+    for name in names[:MAX_DESCRIPTORS_READ]:
+        link = folder + str(name)
+        try:
+            if os.readlink(link) == target:
+                return link
+        except OSError:
+            continue  # closed meanwhile
+    return ""
