@@ -1,0 +1,90 @@
+"""The keeper: forks the supervisor into a PID namespace of its own, and outlives it by one sweep.
+
+Three processes stand between the program that asks for a task and the task:
+
+    asker (outrider lab, pytest) -- keeper -- supervisor, first process of a PID namespace -- everything else
+
+- The asker ends, by whatever signal: the keeper sees it by a pidfd, kills the supervisor, sweeps the cgroups.
+- The keeper ends: the kernel kills the supervisor (PR_SET_PDEATHSIG), and with it the namespace and everything in it.
+- The supervisor ends: the kernel kills everything in its namespace; the keeper sweeps the cgroups.
+
+Mounts, network namespaces and interfaces need nobody: they live in namespaces that end with the supervisor. Only
+cgroups outlive their processes, and those of a keeper that was itself killed wait for the next lab's start.
+"""
+
+import os
+import select
+import signal
+import socket
+import sys
+
+from outrider_sidecar.linux.procfs import read_stat
+
+from outrider_lab.cgroups import name_of, remove_own, sweep
+from outrider_lab.namespaces import (
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    die_with_parent,
+    make_mounts_private,
+    mount,
+    unshare,
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Arguments: the number of the control socket's descriptor, and the pid of the program that asks."""
+    control, asker = int(arguments[0]), int(arguments[1])
+    try:
+        asker_fd = os.pidfd_open(asker)
+    except ProcessLookupError:
+        return 0
+    if os.getppid() != asker:
+        return 0  # it ended before we held it; its pid may be anyone's by now
+    os.setsid()  # a Ctrl-C at the terminal is the asker's to hear
+    sweep()
+    owner = read_stat(os.getpid()).process
+    unshare(CLONE_NEWPID)
+    supervisor = os.fork()
+    if supervisor == 0:
+        _become_supervisor(control, name_of(owner))
+    with socket.socket(fileno=control) as sock:
+        sock.send(str(supervisor).encode())
+    _outlive(supervisor, asker_fd)
+    remove_own(owner)
+    return 0
+
+
+def _become_supervisor(control: int, owner: str) -> None:
+    """Take namespaces of our own, then run the task; never returns."""
+    code = 1
+    try:
+        die_with_parent(signal.SIGKILL)
+        unshare(CLONE_NEWNS | CLONE_NEWNET)
+        make_mounts_private()
+        mount("proc", "/proc")
+        from outrider_lab.supervisor import supervise  # the keeper itself stays small
+
+        code = supervise(socket.socket(fileno=control), owner)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        raise
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _outlive(supervisor: int, asker_fd: int) -> None:
+    """Return when the supervisor is gone; make it go when the asker is."""
+    supervisor_fd = os.pidfd_open(supervisor)
+    poll = select.poll()
+    poll.register(supervisor_fd, select.POLLIN)
+    poll.register(asker_fd, select.POLLIN)
+    ready = {fd for fd, _ in poll.poll()}
+    if supervisor_fd not in ready:
+        os.kill(supervisor, signal.SIGKILL)
+    os.waitpid(supervisor, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

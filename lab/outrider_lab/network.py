@@ -1,0 +1,93 @@
+"""The lab's network: two network namespaces joined by a veth pair, and no way out of them.
+
+Facts that shape this file:
+
+- The lab's namespace has no uplink. Whatever a task sends ends there, whatever address it is sent to.
+- An address on `lo` is answered for on every link (arp_ignore is 0), so that 169.254.170.2/32 and the attackers'
+  addresses need no link of their own: the task has a route to each over its one interface, as in an awsvpc task.
+- A `local` route (AnyIP) for the range that the name server answers with makes every connection to an answer be
+  refused at once, where an address of nobody would hang until a timeout.
+- A network namespace lives as long as a process in it or a bind mount of it. The bind mount here lies on the
+  lab's own tmpfs in the lab's own mount namespace, so it goes when the supervisor goes.
+- `ip netns` is of no use for that: it leaves a name under /run/netns of the machine.
+
+Addresses are of the ranges kept for documentation (RFC 5737, RFC 3849), but for the metadata endpoint's.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from outrider_wire.errors import Unavailable
+
+from outrider_lab.namespaces import CLONE_NEWNET, bind_mount, entered, unshare
+
+METADATA_ADDRESS: Final = "169.254.170.2"
+METADATA_PORT: Final = 80
+TASK_ADDRESS: Final = "203.0.113.10"
+TASK_ADDRESS_6: Final = "2001:db8:a::10"
+GATEWAY: Final = "203.0.113.1"
+GATEWAY_6: Final = "2001:db8:a::1"
+NAME_SERVER: Final = "203.0.113.2"
+COLLECTOR_ADDRESS: Final = "203.0.113.3"
+COLLECTOR_PORT: Final = 8443
+ATTACKER_ADDRESS: Final = "198.51.100.7"
+ATTACKER_ADDRESS_6: Final = "2001:db8:bad::7"
+ANSWERS: Final = "192.0.2.0/24"
+LINK: Final = "eth0"
+"""The task's interface, named as Fargate names it (there it is eth1 on some platforms)."""
+
+_LAB_SIDE: Final = f"""
+link set lo up
+address add {METADATA_ADDRESS}/32 dev lo
+address add {ATTACKER_ADDRESS}/32 dev lo
+route add local {ANSWERS} dev lo
+link add lab0 type veth peer name {LINK} netns {{task}}
+link set lab0 up
+address add {GATEWAY}/24 dev lab0
+address add {NAME_SERVER}/24 dev lab0
+address add {COLLECTOR_ADDRESS}/24 dev lab0
+"""
+_TASK_SIDE: Final = f"""
+link set lo up
+link set {LINK} up
+address add {TASK_ADDRESS}/24 dev {LINK}
+route add {METADATA_ADDRESS}/32 dev {LINK}
+route add 198.51.100.0/24 via {GATEWAY} dev {LINK}
+route add {ANSWERS} via {GATEWAY} dev {LINK}
+"""
+_LAB_SIDE_6: Final = f"""
+address add {ATTACKER_ADDRESS_6}/128 dev lo nodad
+address add {GATEWAY_6}/64 dev lab0 nodad
+"""
+_TASK_SIDE_6: Final = f"""
+address add {TASK_ADDRESS_6}/64 dev {LINK} nodad
+route add 2001:db8:bad::/64 via {GATEWAY_6} dev {LINK}
+"""
+
+
+def make_task_namespace(at: Path) -> None:
+    """Make a network namespace that the file `at` keeps alive; the caller stays in its own."""
+    at.touch()
+    with entered("/proc/self/ns/net", CLONE_NEWNET):
+        unshare(CLONE_NEWNET)
+        bind_mount("/proc/thread-self/ns/net", str(at))
+
+
+def connect_task(at: Path) -> None:
+    """Join the caller's network namespace with the one at `at`, and give both their addresses."""
+    _run_ip(_LAB_SIDE.format(task=at), "set up the lab's network")
+    with entered(str(at), CLONE_NEWNET):
+        _run_ip(_TASK_SIDE, "set up the task's network")
+    if os.path.exists("/proc/net/if_inet6"):
+        _run_ip(_LAB_SIDE_6, "set up the lab's IPv6", required=False)
+        with entered(str(at), CLONE_NEWNET):
+            _run_ip(_TASK_SIDE_6, "set up the task's IPv6", required=False)
+
+
+def _run_ip(script: str, what: str, *, required: bool = True) -> None:
+    done = subprocess.run(["ip", "-force", "-batch", "-"], input=script.encode(), capture_output=True, check=False)
+    if done.returncode and required:
+        said = done.stderr.decode("utf-8", "backslashreplace").strip()
+        raise Unavailable(f"could not {what}: {said}", "a kernel with veth, and the package iproute2")
