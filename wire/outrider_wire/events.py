@@ -63,6 +63,7 @@ class Descriptor(Struct, frozen=True, gc=False):
 
     `inode` and `dev` are of the open file where they were read (pipes, fifos, ptys), else 0. `access` is its
     open mode (`r`, `w`, `rw`, or empty when unread). `tty_index` is the slave's number for a pty master, else -1.
+    `fifo`: a named pipe, whose target is its path.
     """
 
     fd: int
@@ -71,6 +72,7 @@ class Descriptor(Struct, frozen=True, gc=False):
     dev: int = 0
     access: str = ""
     tty_index: int = -1
+    fifo: bool = False
 
 
 class ProcessStarted(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
@@ -147,7 +149,8 @@ class ProcessReleased(Struct, frozen=True, gc=False, tag=True, tag_field="event"
     reason: str
 
 
-FileChange = Literal["created", "written", "moved_in", "moved_out", "deleted", "attributes", "linked"]
+FileChange = Literal["created", "written", "moved_in", "moved_out", "deleted", "attributes", "linked", "found"]
+"""found: when the watch began, or began anew after a gap, the file was there and had changed since the baseline."""
 
 
 class FileChanged(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
