@@ -14,6 +14,7 @@ The root is an argument (`proc`) so that a test can lay out its own.
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -150,11 +151,12 @@ def read_descriptor(pid: int, fd: int | str, *, proc: Path = PROC) -> Descriptor
     with reading(pid):
         target = clean_text(os.readlink(base.encode()))
         inode = dev = 0
+        fifo = False
         if target.startswith(("socket:[", "pipe:[")):
             inode = int(target.rpartition("[")[2].rstrip("]"))
         else:
             status = os.stat(base)
-            inode, dev = status.st_ino, status.st_dev
+            inode, dev, fifo = status.st_ino, status.st_dev, stat.S_ISFIFO(status.st_mode)
         mode = os.lstat(base).st_mode  # the link's own permission bits tell how the file was opened
         access = ("r" if mode & 0o400 else "") + ("w" if mode & 0o200 else "")
         tty_index = -1
@@ -163,7 +165,7 @@ def read_descriptor(pid: int, fd: int | str, *, proc: Path = PROC) -> Descriptor
             for line in info.splitlines():
                 if line.startswith(b"tty-index:"):
                     tty_index = int(line.partition(b":")[2])
-        return Descriptor(fd=int(fd), target=target, inode=inode, dev=dev, access=access, tty_index=tty_index)
+        return Descriptor(fd=int(fd), target=target, inode=inode, dev=dev, access=access, tty_index=tty_index, fifo=fifo)
 
 
 def read_descriptors(pid: int, *, limit: int = MAX_DESCRIPTORS, proc: Path = PROC) -> tuple[Descriptor, ...]:

@@ -1,0 +1,160 @@
+"""The engine: one thread of pure calls from events to findings.
+
+An event updates the world, the rules judge it and what follows from it, and what they find goes to the sink. Two
+kinds of event are held back a moment, because what is missing is on its way:
+
+- a connection or question whose process is not known yet: its exit stop tells what sockets it still held;
+- an exec of a file that may have changed: the file watch's event may be a few milliseconds behind.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from outrider_rules import RuleSet
+from outrider_sidecar.expected import is_expected
+from outrider_sidecar.fields.context import Context
+from outrider_sidecar.folding import Folding
+from outrider_sidecar.integrity import integrity_finding
+from outrider_sidecar.judgement import make_finding
+from outrider_sidecar.settings import ExpectedDrift
+from outrider_sidecar.world.kinds import event_type
+from outrider_sidecar.world.world import World, same_connection
+from outrider_wire.events import (
+    ConnectionOpened,
+    Event,
+    NameQueried,
+    ProcessExecuted,
+    ProcessExited,
+    ProcessId,
+    ServerNamed,
+)
+from outrider_wire.findings import Finding
+
+OWNER_WAIT_S: Final = 0.08
+"""How long a connection waits for its owner's exit stop."""
+DRIFT_WAIT_S: Final = 0.04
+"""How long an undecided exec waits for the file watch."""
+MAX_HELD_BACK: Final = 1_024
+
+Owned = ConnectionOpened | NameQueried | ServerNamed
+Monotonic = Callable[[], float]
+
+
+class Sink(Protocol):
+    """Where events and findings go."""
+
+    def event(self, event: Event) -> None: ...
+
+    def finding(self, finding: Finding) -> None: ...
+
+
+class HeldBack(Struct):
+    """An event that waits, and until when."""
+
+    event: Event
+    due_s: float
+
+
+class Engine:
+    """Judges events. `handle` and `tick` are called by one thread."""
+
+    def __init__(
+        self,
+        *,
+        world: World,
+        rules: RuleSet,
+        sink: Sink,
+        agent: str,
+        expected_drift: Sequence[ExpectedDrift] = (),
+        clock: Monotonic,
+    ) -> None:
+        self._world = world
+        self._rules = rules
+        self._sink = sink
+        self._agent = agent
+        self._expected = expected_drift
+        self._clock = clock
+        self._folding = Folding()
+        self._held_back: list[HeldBack] = []
+        self.silenced = 0
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something is due soon."""
+        return bool(self._held_back) or self._world.ties.restless
+
+    @property
+    def folded(self) -> int:
+        """Findings that repeated another and were not told again."""
+        return self._folding.folded
+
+    def handle(self, event: Event) -> None:
+        """Take in one event and judge all that follows from it."""
+        if isinstance(event, ProcessExited) and event.sockets and self._held_back:
+            self._claim(event)
+        for fact in self._world.apply(event):
+            self._consider(fact)
+
+    def tick(self, at_ns: int) -> None:
+        """Judge what was held back long enough, and what time alone brought to light."""
+        now_s = self._clock()
+        due = [held for held in self._held_back if held.due_s <= now_s]
+        if due:
+            self._held_back = [held for held in self._held_back if held.due_s > now_s]
+            for held in due:
+                self._judge(held.event)
+        for fact in self._world.tick(at_ns):
+            self._consider(fact)
+
+    def flush(self) -> None:
+        """Judge everything that is held back, now: the end has come."""
+        held, self._held_back = self._held_back, []
+        for one in held:
+            self._judge(one.event)
+
+    def _consider(self, fact: Event) -> None:
+        wait_s = self._worth_waiting_s(fact)
+        if wait_s and len(self._held_back) < MAX_HELD_BACK:
+            self._held_back.append(HeldBack(fact, self._clock() + wait_s))
+        else:
+            self._judge(fact)
+
+    def _worth_waiting_s(self, fact: Event) -> float:
+        if isinstance(fact, Owned):
+            return OWNER_WAIT_S if fact.owner is None else 0.0
+        if isinstance(fact, ProcessExecuted):
+            files = (fact.exe, fact.script) if fact.script is not None else (fact.exe,)
+            drifts = [self._world.judge(file, fact.mnt_ns) for file in files]
+            return DRIFT_WAIT_S if any(d is not None and d.verdict == "undecided" for d in drifts) else 0.0
+        return 0.0
+
+    def _claim(self, exited: ProcessExited) -> None:
+        """Give held-back connections to the process that held their socket at its exit stop."""
+        for held in self._held_back:
+            if isinstance(held.event, Owned) and held.event.owner is None and _is_of(held.event, exited):
+                held.event = _owned_by(held.event, exited.process)
+                held.due_s = 0.0
+
+    def _judge(self, fact: Event) -> None:
+        self._sink.event(fact)
+        if (finding := integrity_finding(fact, self._world, agent=self._agent)) is not None:
+            self._sink.finding(finding)
+        context = Context(fact, self._world)
+        for rule in self._rules.evaluate(event_type(fact), context):
+            if "drift" in rule.tags and is_expected(self._expected, context):
+                self.silenced += 1
+            elif not self._folding.is_repeat(rule, context):
+                self._sink.finding(make_finding(rule, context, agent=self._agent))
+
+
+def _is_of(event: Owned, exited: ProcessExited) -> bool:
+    if isinstance(event, ConnectionOpened):
+        return any(same_connection(event, socket) for socket in exited.sockets)
+    return any(socket.local_port == event.source_port for socket in exited.sockets)
+
+
+def _owned_by(event: Owned, process: ProcessId) -> Owned:
+    return msgspec.structs.replace(event, owner=process, attribution="exact")

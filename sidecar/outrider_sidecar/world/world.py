@@ -1,0 +1,169 @@
+"""The world: what the sidecar believes about the task. Events update it, and it works out further events of them.
+
+It belongs to the engine's thread and does no input or output of its own: what it needs read comes as arguments.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from outrider_sidecar.intel import Intel
+from outrider_sidecar.world.authors import infer_author
+from outrider_sidecar.world.containers import Container, Containers
+from outrider_sidecar.world.drift import Drift
+from outrider_sidecar.world.names import Names
+from outrider_sidecar.world.shells import Shells
+from outrider_sidecar.world.ties import TieTracker
+from outrider_sidecar.world.tree import Process, ProcessTree
+from outrider_wire.events import (
+    Attribution,
+    ConnectionOpened,
+    Event,
+    FileChanged,
+    FileFacts,
+    LibraryLoaded,
+    NameQueried,
+    NameResolved,
+    ProcessExecuted,
+    ProcessExited,
+    ProcessId,
+    ProcessReleased,
+    ProcessStarted,
+    ServerNamed,
+    SocketFacts,
+    StdioTied,
+    SyscallMade,
+)
+
+StartedAt = Callable[[ProcessId], int]
+"""When a process began, in ns since the epoch, from its start ticks and CLOCK_BOOTTIME."""
+LibrariesOf = Callable[[ProcessExecuted], list[LibraryLoaded]]
+"""Libraries that a program was started with orders to load, as they lie in its container."""
+NewLibrariesOf = Callable[[ProcessExited, int], list[LibraryLoaded]]
+
+MAX_UNOWNED: Final = 256
+"""Most connections and questions held back for their owner's exit stop."""
+
+
+class World:
+    """Everything believed, and `apply`, which is the only way to change it."""
+
+    def __init__(
+        self,
+        *,
+        tree: ProcessTree,
+        containers: Containers,
+        shells: Shells,
+        ties: TieTracker,
+        intel: Intel,
+        started_at: StartedAt,
+        ordered_libraries: LibrariesOf,
+        exit_libraries: NewLibrariesOf,
+    ) -> None:
+        self.tree = tree
+        self.containers = containers
+        self.shells = shells
+        self.ties = ties
+        self.intel = intel
+        self.names = Names()
+        self._started_at = started_at
+        self._ordered_libraries = ordered_libraries
+        self._exit_libraries = exit_libraries
+
+    def apply(self, event: Event) -> list[Event]:
+        """Take in one event; give back it, completed, and what follows from it, in order."""
+        match event:
+            case ProcessExecuted():
+                return self._executed(event)
+            case ProcessStarted():
+                self._see(self.tree.start(event), event.at_ns)
+            case ProcessExited():
+                return self._exited(event)
+            case ProcessReleased():
+                if (process := self.tree.get(event.process)) is not None:
+                    process.released = event.reason
+            case FileChanged():
+                return self._changed(event)
+            case ConnectionOpened():
+                self.ties.connected(event)
+            case NameResolved():
+                self.names.learn(event)
+            case _:
+                pass
+        return [event]
+
+    def tick(self, at_ns: int) -> list[Event]:
+        """What time alone brings to light."""
+        return list(self.ties.tick(at_ns))
+
+    def actor_of(self, event: Event) -> Process | None:
+        """The process that an event is of."""
+        match event:
+            case ConnectionOpened() | NameQueried() | ServerNamed():
+                return self.tree.get(event.owner)
+            case FileChanged():
+                return self.tree.get(event.actor)
+            case (
+                ProcessExecuted()
+                | ProcessStarted()
+                | ProcessExited()
+                | ProcessReleased()
+                | LibraryLoaded()
+                | StdioTied()
+                | SyscallMade()
+            ):
+                return self.tree.get(event.process)
+            case _:
+                return None
+
+    def container_of(self, event: Event, process: Process | None) -> Container | None:
+        """The container that an event is of, by its process, else by the mount namespace it names."""
+        mnt_ns = process.mnt_ns if process is not None and process.mnt_ns else getattr(event, "mnt_ns", 0)
+        return self.containers.get(mnt_ns)
+
+    def attribution_of(self, event: Event) -> Attribution:
+        """How the acting process of an event is known; events of a process itself are exact."""
+        attribution: Attribution = getattr(event, "attribution", "exact")
+        return attribution
+
+    def judge_exe(self, process: Process) -> Drift | None:
+        """Whether the file a process runs is new in its container."""
+        return self.judge(process.exe, process.mnt_ns) if process.exe.path else None
+
+    def judge(self, file: FileFacts, mnt_ns: int) -> Drift | None:
+        """Whether a file is new in a container; None for an unknown container."""
+        container = self.containers.get(mnt_ns)
+        return container.drift.judge(file) if container is not None else None
+
+    def _see(self, process: Process, at_ns: int, cgroup: str = "") -> None:
+        began_ns = self._started_at(process.id) if process.seen != "exec" else at_ns
+        self.containers.see(process.mnt_ns, cgroup, at_ns, began_ns)
+
+    def _executed(self, event: ProcessExecuted) -> list[Event]:
+        process = self.tree.execute(event)
+        self._see(process, event.at_ns, event.cgroup)
+        return [event, *self._ordered_libraries(event), *self.ties.executed(process, event.at_ns)]
+
+    def _exited(self, event: ProcessExited) -> list[Event]:
+        process = self.tree.exit(event)
+        if process is None:
+            return [event]
+        return [event, *self._exit_libraries(event, process.mnt_ns), *self.ties.exited(process, event.at_ns)]
+
+    def _changed(self, event: FileChanged) -> list[Event]:
+        if event.actor is None and (author := infer_author(self.tree, event)) is not None:
+            event = msgspec.structs.replace(event, actor=author, attribution="inferred")
+        container = self.containers.get(event.mnt_ns)
+        if container is not None:
+            container.drift.observe(event)
+        return [event]
+
+
+def same_connection(event: ConnectionOpened, socket: SocketFacts) -> bool:
+    """Whether a socket is our end of a connection."""
+    source = (event.source, event.source_port)
+    destination = (event.destination, event.destination_port)
+    ours = (socket.local, socket.local_port)
+    theirs = (socket.remote, socket.remote_port)
+    return (ours, theirs) == ((destination, source) if event.direction == "inbound" else (source, destination))
