@@ -237,6 +237,17 @@ def verify_envelope(envelope: Envelope, public: bytes) -> Batch:
     return Batch(header, hashlib.sha256(envelope.signed).digest(), findings, events)
 
 
+def peek_header(data: bytes) -> tuple[BatchHeader, bytes, int]:
+    """The header, digest and end of signature of a batch from one's own disk; the signature is not checked.
+
+    Raises:
+        WireError: as `open_envelope`, or `bad-header`.
+    """
+    envelope = open_envelope(data)
+    header = _decode(_header_decoder, envelope.signed[_PREFIX_BYTES:], "bad-header")
+    return header, hashlib.sha256(envelope.signed).digest(), len(envelope.signed) + SIGNATURE_BYTES
+
+
 def read_findings(batch: Batch) -> list[Finding]:
     """The findings of a batch; none when they were shed. Raises WireError."""
     if not batch.findings:

@@ -1,0 +1,160 @@
+"""How batches reach the collector: HTTP/1.1, one connection kept open, every wait bounded.
+
+The collector's answers are read up to a bound and believed only as far as their types go. What comes of a request
+is one of three: an answer, a `WireError` (the collector says why it will not have this), or a `DeliveryError`
+(it could not be asked, or not now).
+"""
+
+import http.client
+import socket
+from typing import Protocol, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from outrider_wire.batch import CONTENT_TYPE
+from outrider_wire.enrolment import (
+    ENROL_CONTENT_TYPE,
+    EnrolAnswer,
+    EnrolRequest,
+    Receipt,
+    Refusal,
+    encode_request,
+)
+from outrider_wire.errors import ConfigError, DeliveryError, WireError
+
+MAX_ANSWER_BYTES = 64 << 10
+"""Most that is read of an answer."""
+
+MAX_RETRY_AFTER_S = 300.0
+
+T = TypeVar("T")
+
+
+class Transport(Protocol):
+    """The shape of a way to the collector."""
+
+    def enrol(self, request: EnrolRequest, *, timeout_s: float) -> EnrolAnswer:
+        """Ask to be known. Raises WireError or DeliveryError."""
+
+    def send(self, batch: bytes, *, timeout_s: float) -> Receipt:
+        """Hand over a batch; on return the collector has it on disk. Raises WireError or DeliveryError."""
+
+    def close(self) -> None:
+        """Drop the connection."""
+
+
+class HttpTransport:
+    """The collector at a URL. Used by one thread at a time.
+
+    Raises:
+        ConfigError: the URL or the CA file is not usable.
+    """
+
+    def __init__(self, url: str, *, ca_file: str = "") -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(f"the collector's address {url!r} is not of the form https://host:port")
+        self._host = parts.hostname
+        try:
+            self._port = parts.port
+        except ValueError as error:
+            raise ConfigError(f"the collector's address {url!r}: {error}") from error
+        self._path = parts.path.rstrip("/")
+        self._tls = _TlsSettings(ca_file) if parts.scheme == "https" else None
+        self._connection: http.client.HTTPConnection | None = None
+
+    def enrol(self, request: EnrolRequest, *, timeout_s: float) -> EnrolAnswer:
+        """See Transport."""
+        body = encode_request(request)
+        return self._ask("/v1/enrol", ENROL_CONTENT_TYPE, body, timeout_s=timeout_s, answer=EnrolAnswer)
+
+    def send(self, batch: bytes, *, timeout_s: float) -> Receipt:
+        """See Transport."""
+        return self._ask("/v1/batches", CONTENT_TYPE, batch, timeout_s=timeout_s, answer=Receipt)
+
+    def close(self) -> None:
+        """Drop the connection; the next request makes a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _ask(self, path: str, content_type: str, body: bytes, *, timeout_s: float, answer: type[T]) -> T:
+        fresh = self._connection is None
+        try:
+            status, retry_after, said = self._exchange(path, content_type, body, timeout_s)
+        except (ConnectionError, http.client.HTTPException) as error:
+            self.close()
+            if fresh:
+                raise DeliveryError(_words(error)) from error
+            # a connection that was idle may have been closed by the other end: once more on a new one
+            return self._ask(path, content_type, body, timeout_s=timeout_s, answer=answer)
+        except OSError as error:
+            self.close()
+            raise DeliveryError(_words(error)) from error
+        if status != 200:
+            raise _refusal(status, retry_after, said)
+        try:
+            return msgspec.json.decode(said, type=answer)
+        except (ValueError, RecursionError) as error:
+            raise DeliveryError("the collector's answer makes no sense: is it one?") from error
+
+    def _exchange(
+        self, path: str, content_type: str, body: bytes, timeout_s: float
+    ) -> tuple[int, str | None, bytes]:
+        if self._connection is None:
+            self._connection = self._connect(timeout_s)
+        connection = self._connection
+        if connection.sock is not None:
+            connection.sock.settimeout(timeout_s)
+        connection.request("POST", self._path + path, body, {"Content-Type": content_type})
+        response = connection.getresponse()
+        said = response.read(MAX_ANSWER_BYTES + 1)
+        if len(said) > MAX_ANSWER_BYTES or response.will_close:
+            self.close()
+        return response.status, response.getheader("Retry-After"), said
+
+    def _connect(self, timeout_s: float) -> http.client.HTTPConnection:
+        if self._tls is None:
+            connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout_s)
+        else:
+            connection = self._tls.connection(self._host, self._port, timeout_s)
+        connection.connect()
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return connection
+
+
+class _TlsSettings:
+    """TLS as the operator wants it; `ssl` is loaded only where it is used."""
+
+    def __init__(self, ca_file: str) -> None:
+        import ssl
+
+        try:
+            self._context = ssl.create_default_context(cafile=ca_file or None)
+        except OSError as error:
+            raise ConfigError(f"the CA file {ca_file!r} cannot be used: {error}") from error
+
+    def connection(self, host: str, port: int | None, timeout_s: float) -> http.client.HTTPConnection:
+        return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=self._context)
+
+
+def _refusal(status: int, retry_after: str | None, said: bytes) -> WireError | DeliveryError:
+    """What an answer other than 200 means: only the collector's own words make it a WireError."""
+    if status == 429 or status >= 500:
+        return DeliveryError(f"the collector answers {status}", retry_after_s=_seconds(retry_after), refused=True)
+    try:
+        refusal = msgspec.json.decode(said, type=Refusal)
+    except (ValueError, RecursionError):
+        return DeliveryError(f"something on the way answers {status}", refused=True)
+    return WireError(refusal.code, refusal.detail)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    if retry_after is None or not retry_after.isascii() or not retry_after.isdecimal():
+        return None
+    return min(float(retry_after[:6]), MAX_RETRY_AFTER_S)
+
+
+def _words(error: Exception) -> str:
+    return f"the collector cannot be reached: {error or type(error).__name__}"[:300]
