@@ -1,0 +1,31 @@
+"""The rule language: Falco's syntax, compiled once, evaluated against any catalogue of fields.
+
+    catalogue = Catalogue([Field("proc.name", "str", lambda event: event.name), …])
+    ruleset = load_rules([RuleSource("pack.yaml", text)], catalogue)     # RulesError holds every problem
+    for rule in ruleset.evaluate("execve", event):
+        print(rule.finding, rule.render(event), rule.evidence(event))
+
+This package imports nothing of ours, knows no field, and reads no file: sources and fields are arguments.
+"""
+
+from outrider_rules.catalogue import Catalogue, Field, Value
+from outrider_rules.document import RuleSource
+from outrider_rules.load import load_rules
+from outrider_rules.problems import Problem, RulesError
+from outrider_rules.rule import Rule, Severity
+from outrider_rules.ruleset import RuleRow, RuleSet, describe
+
+__all__ = [
+    "Catalogue",
+    "Field",
+    "Problem",
+    "Rule",
+    "RuleRow",
+    "RuleSet",
+    "RuleSource",
+    "RulesError",
+    "Severity",
+    "Value",
+    "describe",
+    "load_rules",
+]

@@ -1,0 +1,202 @@
+"""Names to fields, words to typed constants: a parsed condition becomes a checked one, or problems."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from outrider_rules.addresses import normal_network
+from outrider_rules.catalogue import Catalogue, Many
+from outrider_rules.glob import compile_glob
+from outrider_rules.nodes import FALSE, TRUE
+from outrider_rules.operators import BETWEEN_FIELDS, BY_TYPE, regex_engine
+from outrider_rules.problems import nearest, shown
+from outrider_rules.syntax import LIST_OPERATORS, ConditionError
+from outrider_rules.tree import (
+    And,
+    Checked,
+    Compare,
+    Constant,
+    Macro,
+    MacroName,
+    Name,
+    Not,
+    Operand,
+    Or,
+    Parsed,
+    Test,
+    Word,
+    height,
+)
+
+MAX_HEIGHT: Final = 200
+"""Most levels of a condition, its macros' included."""
+
+_NUMBER = re.compile(
+    r"[+-]?(?:0[xX][0-9A-Fa-f]{1,16}|[0-9]{1,20}(?P<part>\.[0-9]{0,20})?(?P<power>[eE][+-]?[0-9]{1,3})?)"
+)
+_INDEX_NUMBER = re.compile(r"[0-9]{1,4}")
+UNKNOWN_FIELD: Final = "unknown field"
+"""How the message about a field that is not in the catalogue starts."""
+
+
+class Checker:
+    """Checks conditions against a catalogue, with the lists and macros known so far."""
+
+    def __init__(self, catalogue: Catalogue, lists: Mapping[str, tuple[str, ...]]) -> None:
+        self._catalogue = catalogue
+        self._lists = lists
+        self.macros: dict[str, Macro] = {}
+
+    def check(self, tree: Parsed) -> tuple[Checked, list[ConditionError]]:
+        """The checked tree (meaningless where there are errors) and every error in it."""
+        errors: list[ConditionError] = []
+        if height(tree) > MAX_HEIGHT:
+            return False, [ConditionError(0, f"nested deeper than {MAX_HEIGHT} levels")]
+        checked = self._tree(tree, errors)
+        if not errors and height(checked) > MAX_HEIGHT:
+            errors.append(ConditionError(0, f"nested deeper than {MAX_HEIGHT} levels, through its macros"))
+        return checked, errors
+
+    def _tree(self, tree: Parsed, errors: list[ConditionError]) -> Checked:
+        if isinstance(tree, And):
+            return And(tuple([self._tree(part, errors) for part in tree.parts]))
+        if isinstance(tree, Or):
+            return Or(tuple([self._tree(part, errors) for part in tree.parts]))
+        if isinstance(tree, Not):
+            return Not(self._tree(tree.part, errors))
+        try:
+            return self._macro(tree) if isinstance(tree, MacroName) else self._test(tree)
+        except ConditionError as error:
+            errors.append(error)
+            return False
+
+    def _macro(self, name: MacroName) -> Macro:
+        macro = self.macros.get(name.name)
+        if macro is None:
+            hint = nearest(name.name, self.macros)
+            if name.name in self._lists:
+                hint = f"it is a list: `proc.name in ({name.name})`"
+            raise ConditionError(name.at, f"there is no macro `{shown(name.name)}`", hint)
+        return macro
+
+    def operand(self, name: Name) -> Operand:
+        """The field a name stands for.
+
+        Raises: ConditionError when there is none, or its index or a transformer does not fit.
+        """
+        field = self._catalogue.find(name.name, name.index)
+        if field is None:
+            written = name.name if name.index is None else f"{name.name}[{name.index}]"
+            hint = self._catalogue.suggest(name.name, name.index)
+            raise ConditionError(name.at, f"{UNKNOWN_FIELD} `{shown(written)}`", hint)
+        if name.index is not None and field.index == "number" and not _INDEX_NUMBER.fullmatch(name.index):
+            raise ConditionError(name.at, f"the index of `{name.name}` must be a number")
+        kind, is_list, many = field.element, field.is_list, field.many
+        for transform in name.transforms:
+            if transform == "len" and (is_list or kind == "str"):
+                kind, is_list, many = "int", False, _ANY
+            elif transform == "len" or kind != "str":
+                raise ConditionError(name.at, f"`{transform}` does not apply to `{name.name}` ({field.type})")
+        return Operand(field, name.index, name.transforms, kind, is_list, many)
+
+    def _test(self, compare: Compare) -> Test:
+        operand = self.operand(compare.left)
+        if compare.operator not in BY_TYPE[operand.type]:
+            known = ", ".join(BY_TYPE[operand.type])
+            message = f"`{compare.operator}` does not apply to `{compare.left.name}` ({operand.field.type})"
+            raise ConditionError(compare.at, message, f"it has {known}")
+        if compare.other is not None:
+            return self._between(compare, operand, compare.other)
+        words = list(self._words(compare))
+        if compare.operator == "regex" and regex_engine() is None:
+            hint = "install google-re2, or use `glob`, `contains` or `startswith`"
+            raise ConditionError(compare.at, "`regex` needs a bounded engine, which is not installed", hint)
+        constants = dict.fromkeys(_constant(word, operand, compare.operator) for word in words)
+        return Test(operand, compare.operator, tuple(constants))
+
+    def _between(self, compare: Compare, left: Operand, name: Name) -> Test:
+        right = self.operand(name)
+        numbers = {"int", "float"}
+        if compare.operator not in BETWEEN_FIELDS:
+            raise ConditionError(compare.at, f"`{compare.operator}` cannot have a field on its right")
+        if left.type != right.type and not {left.type, right.type} <= numbers:
+            kinds = f"`{name.name}` is {right.type}, `{compare.left.name}` is {left.type}"
+            raise ConditionError(name.at, f"two fields of different types: {kinds}")
+        return Test(left, compare.operator, other=right)
+
+    def _words(self, compare: Compare) -> Iterator[Word]:
+        """The values of a comparison, lists unfolded."""
+        for word in compare.values:
+            items = None if word.quoted else self._lists.get(word.text)
+            if compare.operator in LIST_OPERATORS and items is not None:
+                yield from (Word(item, word.at, quoted=True) for item in items)
+            elif compare.operator in LIST_OPERATORS and not compare.listed:
+                hint = nearest(word.text, self._lists) or "write the values between parentheses"
+                raise ConditionError(word.at, f"there is no list `{shown(word.text)}`", hint)
+            elif items is not None:
+                hint = f"`in ({word.text})` compares with its items; quote it to mean the word itself"
+                raise ConditionError(word.at, f"`{shown(word.text)}` is a list", hint)
+            else:
+                yield word
+
+
+_ANY: Many = "any"
+
+
+def _constant(word: Word, operand: Operand, operator: str) -> Constant:
+    """The value of a word for an operand's type.
+
+    Raises: ConditionError when it is none.
+    """
+    try:
+        return _CONSTANTS[operand.type](word.text, operator)
+    except ValueError as error:
+        named = operand.field.name
+        raise ConditionError(word.at, f"`{shown(word.text)}` is no value for `{named}`: {error}") from error
+
+
+def _text_constant(text: str, operator: str) -> str:
+    if operator in ("glob", "iglob"):
+        compile_glob(text)
+    if operator in ("bcontains", "bstartswith"):
+        return bytes.fromhex(text).decode("utf-8", "backslashreplace")
+    if operator == "regex":
+        _check_pattern(text)
+    return text
+
+
+def _check_pattern(text: str) -> None:
+    engine = regex_engine()
+    if engine is not None:
+        try:
+            engine.compile(text)
+        except engine.error as error:
+            raise ValueError(str(error)) from error
+
+
+def _number_constant(text: str, _operator: str) -> int | float:
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        raise ValueError("not a number")
+    if match["part"] is not None or match["power"] is not None:
+        return float(text)
+    return int(text, 16 if "x" in text.lower() else 10)
+
+
+def _bool_constant(text: str, _operator: str) -> bool:
+    if text.lower() in TRUE | FALSE | {"0", "1"}:
+        return text.lower() in TRUE or text == "1"
+    raise ValueError("neither true nor false")
+
+
+def _address_constant(text: str, _operator: str) -> str:
+    return normal_network(text)
+
+
+_CONSTANTS: Final[dict[str, Callable[[str, str], Constant]]] = {
+    "str": _text_constant,
+    "int": _number_constant,
+    "float": _number_constant,
+    "bool": _bool_constant,
+    "ip": _address_constant,
+}

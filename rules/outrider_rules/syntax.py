@@ -1,0 +1,335 @@
+"""Falco's condition syntax: text to a parsed tree.
+
+What a character means depends on what is expected there (a value may hold nearly any character, `*`, `/`, `:` and
+`[` among them), so the text is cut where it is read. Parentheses are kept on a list, not on Python's stack.
+
+    condition := term (('and' | 'or') term)*          `and` binds tighter than `or`
+    term      := 'not'* ( '(' condition ')' | comparison | macro )
+    comparison:= operand 'exists' | operand operator value | operand ('in'|'intersects'|'pmatch') values
+    operand   := field | field '[' index ']' | transformer '(' operand ')'
+    value     := bare | "quoted" | 'quoted' | 'val(' field ')' | transformer '(' operand ')'
+    values    := '(' (value (',' value)*)? ')' | name of a list | 'val(' field ')'
+"""
+
+import re
+from typing import Final
+
+from outrider_rules.problems import nearest, shown
+from outrider_rules.tree import And, Compare, MacroName, Name, Not, Or, Parsed, Word
+
+MAX_PARENTHESES: Final = 100
+"""Deepest nesting of parentheses in one condition (Falco's own bound)."""
+MAX_TRANSFORMS: Final = 8
+
+TRANSFORMERS: Final = ("tolower", "toupper", "basename", "len")
+LATER_TRANSFORMERS: Final = frozenset({"b64", "join", "concat", "getopt"})
+SYMBOLS: Final = ("==", "=", "!=", "<=", "<", ">=", ">")
+LIST_OPERATORS: Final = ("in", "intersects", "pmatch")
+WORD_OPERATORS: Final = (
+    *("exists", "contains", "icontains", "bcontains", "startswith", "bstartswith", "endswith"),
+    *("glob", "iglob", "regex", *LIST_OPERATORS),
+)
+MODIFIERS: Final = frozenset({"oneof", "anyof", "allof"})
+
+_BLANK = re.compile(r"[ \t\r\n\x08]*")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
+_SYMBOL = re.compile(r"==|=|!=|<=|<|>=|>")
+_WORD = re.compile(r"[A-Za-z_]+")
+_BARE = re.compile(r"""[^ \x08\t\n\r(),="'][^ \x08\t\n\r(),=]*""")
+_INDEX = re.compile(r"""[^ \x08\t\n\r\[\]"']+""")
+_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", " ": " ", "\\": "\\", "/": "/"}
+
+
+class ConditionError(Exception):
+    """A condition that cannot be read: what is wrong at which offset, and what was expected."""
+
+    def __init__(self, at: int, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.at = at
+        self.message = message
+        self.hint = hint
+
+
+class _Open:
+    """What stands between an opening parenthesis (or the start) and here."""
+
+    def __init__(self, at: int, *, negated: bool) -> None:
+        self.at = at
+        self.negated = negated
+        self.ors: list[Parsed] = []
+        self.ands: list[Parsed] = []
+
+    def close(self) -> Parsed:
+        """The tree of everything between the parentheses."""
+        parts = [*self.ors, _conjunction(self.ands)]
+        tree: Parsed = parts[0] if len(parts) == 1 else Or(tuple(parts))
+        return _negation(tree) if self.negated else tree
+
+
+def parse_condition(text: str) -> Parsed:
+    """The tree of a condition.
+
+    Raises: ConditionError at the first place that is not as the syntax wants it.
+    """
+    reader = _Reader(text)
+    levels = [_Open(0, negated=False)]
+    while True:
+        negated = _read_nots(reader)
+        if reader.take("("):
+            if len(levels) > MAX_PARENTHESES:
+                raise ConditionError(reader.at - 1, f"parentheses nested deeper than {MAX_PARENTHESES}")
+            levels.append(_Open(reader.at - 1, negated=negated))
+            continue
+        term = _read_term(reader)
+        levels[-1].ands.append(_negation(term) if negated else term)
+        while reader.take(")"):
+            if len(levels) == 1:
+                raise ConditionError(reader.at - 1, "a `)` that closes nothing")
+            closed = levels.pop().close()
+            levels[-1].ands.append(closed)
+        if reader.done:
+            break
+        _read_joint(reader, levels[-1])
+    if len(levels) > 1:
+        raise ConditionError(levels[-1].at, "this `(` is never closed")
+    return levels[0].close()
+
+
+def _conjunction(parts: list[Parsed]) -> Parsed:
+    return parts[0] if len(parts) == 1 else And(tuple(parts))
+
+
+def _negation(tree: Parsed) -> Parsed:
+    return tree.part if isinstance(tree, Not) else Not(tree)
+
+
+def _read_nots(reader: "_Reader") -> bool:
+    """Skip any number of `not`; whether what follows is negated."""
+    negated = False
+    while reader.take_keyword("not"):
+        negated = not negated
+    return negated
+
+
+def _read_joint(reader: "_Reader", level: _Open) -> None:
+    at = reader.at
+    if reader.take_keyword("and"):
+        return
+    if reader.take_keyword("or"):
+        level.ors.append(_conjunction(level.ands))
+        level.ands = []
+        return
+    raise ConditionError(at, f"expected `and`, `or` or the end, found `{reader.peek()}`")
+
+
+def _read_term(reader: "_Reader") -> Parsed:
+    at = reader.at
+    found = reader.match(_NAME)
+    if found is None or found in ("and", "or"):
+        raise ConditionError(at, f"expected a field, a macro or `(`, found {reader.rest(at)}")
+    if "." not in found and not reader.sees("("):
+        if reader.sees_operator():
+            raise ConditionError(at, f"`{shown(found)}` is no field", "names of fields have a dot: `proc.name`")
+        return MacroName(found, at)
+    return _read_comparison(reader, _read_operand(reader, found, at))
+
+
+def _read_operand(reader: "_Reader", first: str, at: int) -> Name:
+    """A field with its index and transformers; `first` has been read."""
+    transforms: list[str] = []
+    name, name_at = first, at
+    while "." not in name:
+        if name not in TRANSFORMERS or not reader.take_tight("("):
+            raise ConditionError(name_at, *_no_transformer(name))
+        transforms.insert(0, name)
+        if len(transforms) > MAX_TRANSFORMS:
+            raise ConditionError(name_at, f"more than {MAX_TRANSFORMS} transformers")
+        reader.skip()
+        name_at = reader.at
+        name = reader.match(_NAME) or ""
+    index = _read_index(reader)
+    for _ in transforms:
+        reader.expect(")")
+    return Name(name, at if not transforms else name_at, index, tuple(transforms))
+
+
+def _no_transformer(name: str) -> tuple[str, str]:
+    if not name:
+        return "expected a field", "such as `proc.name`"
+    if name in LATER_TRANSFORMERS:
+        return f"the transformer `{name}` is not supported", "known: " + ", ".join(TRANSFORMERS)
+    return f"`{shown(name)}` is neither a field nor a transformer", nearest(name, TRANSFORMERS)
+
+
+def _read_index(reader: "_Reader") -> str | None:
+    if not reader.take_tight("["):
+        return None
+    at = reader.at
+    index = reader.quoted() if reader.sees_quote() else reader.match(_INDEX)
+    if not index:
+        raise ConditionError(at, "expected an index between the brackets", "such as `proc.aname[2]`")
+    reader.expect("]")
+    return index
+
+
+def _read_comparison(reader: "_Reader", left: Name) -> Compare:
+    reader.skip()
+    at = reader.at
+    operator = reader.match(_SYMBOL) or reader.match(_WORD) or ""
+    if operator not in SYMBOLS and operator not in WORD_OPERATORS:
+        known = ", ".join((*SYMBOLS, *WORD_OPERATORS))
+        hint = nearest(operator, WORD_OPERATORS) if operator not in ("", "and", "or") else ""
+        raise ConditionError(at, f"expected an operator, found {reader.rest(at)}", hint or f"one of {known}")
+    reader.skip()
+    if operator == "exists":
+        return Compare(left, operator, at)
+    operator = "=" if operator == "==" else operator
+    other = _read_other(reader)
+    if other is not None:
+        return Compare(left, operator, at, other=other)
+    if operator in LIST_OPERATORS and reader.take("("):
+        return Compare(left, operator, at, values=_read_values(reader), listed=True)
+    return Compare(left, operator, at, values=(_read_word(reader),))
+
+
+def _read_other(reader: "_Reader") -> Name | None:
+    """A field on the right: `val(proc.name)` or `tolower(proc.name)`."""
+    at = reader.at
+    found = reader.match(_NAME)
+    if found is not None and reader.text.startswith("(", reader.at):
+        if found == "val":
+            reader.take_tight("(")
+            reader.skip()
+            inner = reader.at
+            operand = _read_operand(reader, reader.match(_NAME) or "", inner)
+            reader.expect(")")
+            return operand
+        if found in TRANSFORMERS or found in LATER_TRANSFORMERS:
+            return _read_operand(reader, found, at)
+        if found in MODIFIERS:
+            raise ConditionError(at, f"the modifier `{found}` is not supported", "write the comparisons out with `or`")
+    reader.at = at
+    return None
+
+
+def _read_values(reader: "_Reader") -> tuple[Word, ...]:
+    values: list[Word] = []
+    if reader.take(")"):
+        return ()
+    while True:
+        values.append(_read_word(reader))
+        if reader.take(")"):
+            return tuple(values)
+        if not reader.take(","):
+            raise ConditionError(reader.at, f"expected `,` or `)`, found {reader.rest(reader.at)}")
+
+
+def _read_word(reader: "_Reader") -> Word:
+    reader.skip()
+    at = reader.at
+    if reader.sees_quote():
+        return Word(reader.quoted(), at, quoted=True)
+    found = reader.match(_BARE)
+    if found is None:
+        raise ConditionError(at, f"expected a value, found {reader.rest(at)}")
+    return Word(found, at)
+
+
+class _Reader:
+    """A place in a text that moves forward."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+        self.skip()
+
+    def skip(self) -> None:
+        """Go over white space."""
+        found = _BLANK.match(self.text, self.at)
+        self.at = found.end() if found else self.at
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing but white space is left."""
+        self.skip()
+        return self.at >= len(self.text)
+
+    def match(self, pattern: re.Pattern[str]) -> str | None:
+        """Take what a pattern matches here."""
+        found = pattern.match(self.text, self.at)
+        if found is None:
+            return None
+        self.at = found.end()
+        return found.group()
+
+    def take(self, mark: str) -> bool:
+        """Take a mark, after white space."""
+        self.skip()
+        return self.take_tight(mark)
+
+    def take_tight(self, mark: str) -> bool:
+        """Take a mark that stands right here."""
+        if self.text.startswith(mark, self.at):
+            self.at += len(mark)
+            return True
+        return False
+
+    def expect(self, mark: str) -> None:
+        """Take a mark or refuse the text."""
+        if not self.take(mark):
+            raise ConditionError(self.at, f"expected `{mark}`, found {self.rest(self.at)}")
+
+    def take_keyword(self, word: str) -> bool:
+        """Take `and`, `or` or `not`, when it stands alone and is not the start of a longer name."""
+        self.skip()
+        end = self.at + len(word)
+        if self.text.startswith(word, self.at) and (end >= len(self.text) or self.text[end] in " \t\r\n\x08("):
+            self.at = end
+            self.skip()
+            return True
+        return False
+
+    def sees(self, mark: str) -> bool:
+        """Whether a mark stands right here."""
+        return self.text.startswith(mark, self.at)
+
+    def sees_quote(self) -> bool:
+        """Whether a quoted text starts here."""
+        return self.text[self.at : self.at + 1] in ("'", '"') and self.at < len(self.text)
+
+    def sees_operator(self) -> bool:
+        """Whether an operator comes next, which a macro cannot have."""
+        place = _BLANK.match(self.text, self.at)
+        end = place.end() if place else self.at
+        word = _SYMBOL.match(self.text, end) or _WORD.match(self.text, end)
+        return word is not None and word.group() in (*SYMBOLS, *WORD_OPERATORS)
+
+    def quoted(self) -> str:
+        """Take a quoted text, escapes undone."""
+        start, mark = self.at, self.text[self.at]
+        parts: list[str] = []
+        position = start + 1
+        while position < len(self.text):
+            character = self.text[position]
+            if character == mark:
+                self.at = position + 1
+                return "".join(parts)
+            if character == "\\":
+                position += 1
+                escaped = self.text[position : position + 1]
+                if escaped != mark and escaped not in _ESCAPES:
+                    message = f"`\\{shown(escaped)}` is no escape"
+                    raise ConditionError(position - 1, message, "write `\\\\` for a backslash")
+                character = escaped if escaped == mark else _ESCAPES[escaped]
+            parts.append(character)
+            position += 1
+        raise ConditionError(start, f"the text that starts with {mark} never ends")
+
+    def peek(self) -> str:
+        """A few characters from here, to be shown."""
+        return shown(self.text[self.at : self.at + 24].split("\n")[0], 20)
+
+    def rest(self, at: int) -> str:
+        """What stands at an offset, to be shown."""
+        piece = shown(self.text[at : at + 24].split("\n")[0].strip(), 20)
+        return f"`{piece}`" if piece else "the end"
