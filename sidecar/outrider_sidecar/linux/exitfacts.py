@@ -1,0 +1,98 @@
+"""What a process still holds at its exit stop, before the kernel closes it all.
+
+The exit stop comes before exit_files and exit_mm: descriptors can be listed and mappings read, once more and for
+the last time. Only descriptors that may lead somewhere are told of: sockets, pipes, fifos and terminals.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from outrider_sidecar.linux.execfacts import read_descriptor_at
+from outrider_sidecar.linux.procfs import PROC, file_facts
+from outrider_sidecar.linux.rootpath import stat_in_root
+from outrider_wire.events import Descriptor, FileFacts
+from outrider_wire.text import clean_text
+
+MAX_HELD: Final = 64
+MAX_LIBRARIES: Final = 256
+MAX_MAPS_BYTES: Final = 1024 * 1024
+_LOOK: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_CHANNELS: Final = (b"socket:", b"pipe:", b"/dev/pts/", b"/dev/ptmx", b"/dev/tty")
+
+
+def held_descriptors(pid: int, *, proc: Path = PROC) -> tuple[Descriptor, ...]:
+    """The first MAX_HELD sockets, pipes, fifos and terminals that a process has open; () where it is gone."""
+    try:
+        here = os.open(f"{proc}/{pid}", _LOOK)
+    except OSError:
+        return ()
+    try:
+        return tuple(_channels(here, os.listdir(f"{proc}/{pid}/fd")[:MAX_HELD]))
+    except OSError:
+        return ()
+    finally:
+        os.close(here)
+
+
+def _channels(here: int, names: list[str]) -> Iterator[Descriptor]:
+    for name in names:
+        try:
+            target = os.readlink(f"fd/{name}".encode(), dir_fd=here)
+            if target.startswith(b"anon_inode:"):
+                continue
+            if target.startswith(_CHANNELS) or stat.S_ISFIFO(os.stat(f"fd/{name}", dir_fd=here).st_mode):
+                yield read_descriptor_at(here, name)
+        except OSError:
+            continue
+
+
+def mapped_files(maps: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """(device, inode, path) of every file mapped executable in a proc_pid_maps(5) text. Raises ValueError."""
+    told: set[tuple[int, int]] = set()
+    for line in maps.splitlines():
+        words = line.split(None, 5)
+        if len(words) < 5:
+            raise ValueError("not a line of maps")
+        if len(words) < 6 or b"x" not in words[1] or not words[5].startswith(b"/"):
+            continue
+        major, colon, minor = words[3].partition(b":")
+        if not colon:
+            raise ValueError("not a device number")
+        key = (os.makedev(int(major, 16) & 0xFFF, int(minor, 16) & 0xFFFFF), int(words[4]))
+        if key not in told:
+            told.add(key)
+            yield *key, words[5]
+
+
+def mapped_libraries(pid: int, *, proc: Path = PROC) -> tuple[FileFacts, ...]:
+    """Files a process has mapped executable; () where it is gone.
+
+    Where the file under that name is no longer the mapped one, only name, device and inode are given.
+    """
+    try:
+        maps = _whole(f"{proc}/{pid}/maps")
+        found = list(mapped_files(maps))[:MAX_LIBRARIES]
+    except (OSError, ValueError):
+        return ()
+    return tuple(_library(f"{proc}/{pid}/root", *each) for each in found)
+
+
+def _library(root: str, device: int, inode: int, path: bytes) -> FileFacts:
+    text = clean_text(path)
+    try:
+        status = stat_in_root(root, path)
+    except OSError:
+        return FileFacts(path=text, dev=device, ino=inode, nlink=0)
+    return file_facts(text, status) if status.st_ino == inode else FileFacts(path=text, dev=device, ino=inode, nlink=0)
+
+
+def _whole(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        parts, size = [], 0
+        while size < MAX_MAPS_BYTES and (part := file.read(65_536)):
+            parts.append(part)
+            size += len(part)
+    return b"".join(parts)

@@ -1,0 +1,119 @@
+"""What the tracer does once a tick, between stops: each part is bounded, none waits.
+
+A tick takes the newest pids, tells of forks that did not exec, takes a few steps of a sweep, says that the
+tracer moves, and looks whether the supervisor does. A supervisor that was stopped is killed: its end ends the
+tracer, too (PR_SET_PDEATHSIG), and frees everybody.
+"""
+
+import gc
+import os
+import signal
+import time
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+from outrider_sidecar.heartbeat import Heartbeat, Slot
+from outrider_sidecar.sensors.attach.finder import Finder
+from outrider_sidecar.sensors.attach.options import TracerOptions
+from outrider_sidecar.sensors.attach.outlet import Outlet
+from outrider_sidecar.sensors.attach.table import Table
+from outrider_sidecar.sensors.attach.tell import Teller
+from outrider_sidecar.sensors.attach.tracer import Tracer
+from outrider_sidecar.watchdog import Watch
+
+SWEEP_STEPS: Final = 16
+MAX_TOLD: Final = 64
+"""Most forks without an exec told of in one tick."""
+EARLY_WAIT_NS: Final = 20_000_000
+
+
+class Chores:
+    """Called by the tracer once a tick."""
+
+    def __init__(
+        self,
+        options: TracerOptions,
+        tracer: Tracer,
+        table: Table,
+        teller: Teller,
+        finder: Finder,
+        outlet: Outlet,
+        heartbeat: Heartbeat,
+        *,
+        supervisor_pid: int,
+    ) -> None:
+        self._options = options
+        self._tracer = tracer
+        self._table = table
+        self._teller = teller
+        self._finder = finder
+        self._outlet = outlet
+        self._heartbeat = heartbeat
+        self._supervisor_pid = supervisor_pid
+        self._supervisor = Watch(supervisor_pid, Slot.SUPERVISOR_BEAT, proc=options.proc) if supervisor_pid else None
+        self._lost_before = heartbeat[Slot.EVENTS_LOST]
+        self._engine_starts = heartbeat[Slot.ENGINE_STARTS]
+        self._sweep_at = time.monotonic() + options.sweep_s
+        self._steps: Iterator[None] = iter(())
+        self._waiting_early: set[int] = set()
+        self._now_ns = 0
+
+    def __call__(self) -> None:
+        now_ns = time.monotonic_ns()
+        self._heartbeat.beat(Slot.TRACER_BEAT, now_ns)
+        self._look_after_supervisor(now_ns)
+        self._tell_of_forks()
+        self._release_early()
+        self._finder.look_for_new()
+        self._sweep(now_ns / 1e9)
+        self._table.forget_departed()
+        self._outlet.flush()
+        self._publish()
+
+    def _look_after_supervisor(self, now_ns: int) -> None:
+        if not self._supervisor_pid:
+            return
+        if os.getppid() != self._supervisor_pid:
+            self._tracer.stopping = True
+        elif (
+            self._supervisor
+            and not self._heartbeat[Slot.SUPERVISOR_RESTS]
+            and self._supervisor.is_standing(self._heartbeat, now_ns)
+        ):
+            os.kill(self._supervisor_pid, signal.SIGKILL)
+            self._tracer.stopping = True
+
+    def _tell_of_forks(self) -> None:
+        if self._table.fresh:
+            before_ns = time.time_ns() - int(self._options.tick_s * 1e9)
+            for tracee in list(islice(self._table.fresh.values(), MAX_TOLD)):
+                if tracee.forked_at_ns < before_ns:
+                    self._teller.started(tracee)
+
+    def _release_early(self) -> None:
+        if not self._table.early and not self._waiting_early:
+            return
+        for tid in self._waiting_early & self._table.early.keys():
+            self._tracer.release_early(tid, self._finder.holder_of_parent(tid))
+        self._waiting_early = set(self._table.early)
+
+    def _sweep(self, now_s: float) -> None:
+        if self._engine_starts != self._heartbeat[Slot.ENGINE_STARTS]:
+            self._engine_starts = self._heartbeat[Slot.ENGINE_STARTS]
+            self._steps = self._finder.tell_again()
+        for _ in islice(self._steps, SWEEP_STEPS):
+            pass
+        if now_s >= self._sweep_at or self._finder.overrun:
+            self._finder.overrun = False
+            self._sweep_at = now_s + self._options.sweep_s
+            self._steps = self._finder.walk("found")
+            gc.collect()
+
+    def _publish(self) -> None:
+        heartbeat = self._heartbeat
+        heartbeat[Slot.TRACED_THREADS] = len(self._table.by_tid)
+        heartbeat[Slot.GUARDED] = self._table.process_count + self._finder.polled_count
+        heartbeat[Slot.EVENTS_LOST] = self._lost_before + self._outlet.lost_in_all
+        heartbeat[Slot.STOPS] = self._tracer.stops
+        heartbeat[Slot.PROCESSES_SEEN] = self._teller.processes_seen

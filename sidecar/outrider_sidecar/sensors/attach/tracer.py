@@ -1,0 +1,216 @@
+"""The tracer's main loop: wait for a stop, learn what it says, let go.
+
+A guarded program is standing still whenever this file runs: no sleep, no blocking call, no work that can be done
+later. Between stops a timer signal interrupts waitpid(2) each tick; what is not urgent happens there (`chores`).
+
+A spawn comes as: the parent's fork event, the child's first stop, the child's exec, the child's exit, and SIGCHLD
+on its way to the parent. Facts are read at the exec and exit stops alone; the other three go on at once. A
+process with one thread is let go for good at its exit stop, so that its parent need not wait for us to reap it.
+"""
+
+import gc
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+
+from outrider_sidecar.linux import ptrace
+from outrider_sidecar.sensors.attach.options import TracerOptions
+from outrider_sidecar.sensors.attach.release import ReleaseList
+from outrider_sidecar.sensors.attach.table import Table, Tracee
+from outrider_sidecar.sensors.attach.tell import Teller
+
+STOPPED = 0x7F
+
+
+class Tracer:
+    """Handles stops. `is_off` says of (mount namespace, pid) whether that container is left alone."""
+
+    def __init__(
+        self,
+        options: TracerOptions,
+        table: Table,
+        teller: Teller,
+        releases: ReleaseList,
+        is_off: Callable[[int, int], bool],
+    ) -> None:
+        self._proc = options.proc
+        self._tick_s = options.tick_s
+        self._table = table
+        self._teller = teller
+        self._releases = releases
+        self._is_off = is_off
+        self._tick_due = False
+        self.stopping = False
+        self.stops = 0
+        self._on_event: dict[int, Callable[[int, int], None]] = {
+            0: self._signalled,
+            ptrace.EVENT_FORK: self._forked,
+            ptrace.EVENT_VFORK: self._forked,
+            ptrace.EVENT_CLONE: self._cloned,
+            ptrace.EVENT_EXEC: self._executed,
+            ptrace.EVENT_EXIT: self._exiting,
+            ptrace.EVENT_STOP: self._stopped,
+        }
+
+    def run(self, first_steps: Iterable[object], chores: Callable[[], None]) -> None:
+        """Trace until `stopping` is set, with `chores` once a tick. Takes over SIGALRM.
+
+        `first_steps` are taken one by one before, with every stop handled in between.
+        """
+        signal.signal(signal.SIGALRM, self._note_tick)
+        signal.setitimer(signal.ITIMER_REAL, self._tick_s, self._tick_s)
+        gc.freeze()
+        gc.disable()  # a collection takes milliseconds in which a program would stand; `chores` runs it
+        wait_any, handle = ptrace.wait_any, self._handle
+        for _ in first_steps:
+            self._catch_up()
+        while not self.stopping:
+            tid, status = wait_any()
+            if tid > 0:
+                handle(tid, status)
+            elif tid == ptrace.NO_TRACEE and not self._tick_due:
+                signal.pause()
+            if self._tick_due:
+                self._tick_due = False
+                chores()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _catch_up(self) -> None:
+        while True:
+            tid, status = ptrace.wait_any(ptrace.WALL | ptrace.WNOHANG)
+            if tid <= 0:
+                return
+            self._handle(tid, status)
+
+    def let_go(self) -> None:
+        """Detach whoever is in a stop right now, with the signal it stopped for; the rest goes when we end.
+
+        Ending interrupts nobody; PTRACE_INTERRUPT, the only other way, makes calls like epoll_wait fail with EINTR.
+        """
+        while True:
+            tid, status = ptrace.wait_any(ptrace.WALL | ptrace.WNOHANG)
+            if tid <= 0:
+                break
+            if status & 0xFF == STOPPED and not status >> 16:
+                ptrace.detach(tid, (status >> 8) & 0xFF)
+        self._teller.flush()
+
+    def release_early(self, tid: int, parent: Tracee | None) -> None:
+        """Let a child go on whose parent's event never came: the parent was killed between the two."""
+        number = self._table.early.pop(tid, None)
+        if number is not None:
+            self._table.add_process(Tracee(tid, parent=parent, forked_at_ns=time.time_ns()))
+            ptrace.set_options(tid, ptrace.LEADER_OPTIONS)
+            self._go_on(tid, number)
+
+    def _note_tick(self, _number: int, _frame: object) -> None:
+        self._tick_due = True
+
+    def _handle(self, tid: int, status: int) -> None:
+        if status & 0xFF == STOPPED:
+            self.stops += 1
+            handler = self._on_event.get(status >> 16)
+            if handler is not None:
+                handler(tid, (status >> 8) & 0xFF)
+            else:
+                ptrace.resume(tid)
+        else:
+            self._ended(tid, status)
+
+    def _signalled(self, tid: int, number: int) -> None:
+        ptrace.resume(tid, number)
+
+    def _stopped(self, tid: int, number: int) -> None:
+        table = self._table
+        if tid not in table.by_tid:
+            table.early[tid] = number
+            return
+        if table.first_options and (options := table.first_options.pop(tid, 0)):
+            ptrace.set_options(tid, options)
+        self._go_on(tid, number)
+
+    def _go_on(self, tid: int, number: int) -> None:
+        if number in ptrace.GROUP_STOPS:
+            ptrace.listen(tid)
+        else:
+            ptrace.resume(tid)
+
+    def _forked(self, tid: int, _number: int) -> None:
+        child_tid = ptrace.event_message(tid)
+        forker = self._table.by_tid.get(tid)
+        if child_tid and forker is not None:
+            child = Tracee(child_tid, parent=forker, forked_at_ns=time.time_ns())
+            self._table.add_process(child)
+            self._begin(child_tid, ptrace.LEADER_OPTIONS if tid != forker.pid else 0)
+        ptrace.resume(tid)
+
+    def _cloned(self, tid: int, number: int) -> None:
+        child_tid = ptrace.event_message(tid)
+        owner = self._table.by_tid.get(tid)
+        if not child_tid or owner is None:
+            ptrace.resume(tid)
+        elif os.path.exists(f"{self._proc}/{owner.pid}/task/{child_tid}"):
+            self._table.add_thread(child_tid, owner)
+            self._begin(child_tid, ptrace.THREAD_OPTIONS if tid == owner.pid else 0)
+            ptrace.resume(tid)
+        else:
+            self._forked(tid, number)
+
+    def _begin(self, tid: int, options: int) -> None:
+        """Let a new tracee go if its first stop is there already; `options` are those it should not inherit, or 0."""
+        number = self._table.early.pop(tid, None)
+        if number is None:
+            if options:
+                self._table.first_options[tid] = options
+            return
+        if options:
+            ptrace.set_options(tid, options)
+        self._go_on(tid, number)
+
+    def _executed(self, tid: int, _number: int) -> None:
+        tracee = self._table.by_tid.get(tid)
+        if tracee is None:
+            ptrace.resume(tid)
+            return
+        if tracee.tids:
+            if ptrace.event_message(tid) != tid:
+                ptrace.set_options(tid, ptrace.LEADER_OPTIONS)
+            self._table.drop_other_threads(tracee)
+        mnt_ns_before = tracee.mnt_ns
+        event = self._teller.executed(tracee)
+        if event.mnt_ns != mnt_ns_before and self._is_off(event.mnt_ns, tid):
+            self._table.drop_process(tracee)
+            ptrace.detach(tid)
+        elif reason := self._releases.reason(event.exe.path):
+            self._releases.add(tid, event.process.start_ticks)
+            self._teller.released(tracee, reason)
+            self._table.drop_process(tracee)
+            ptrace.detach(tid)
+        else:
+            ptrace.resume(tid)
+
+    def _exiting(self, tid: int, _number: int) -> None:
+        tracee = self._table.by_tid.get(tid)
+        if tracee is None or tracee.pid != tid:
+            ptrace.resume(tid)
+            return
+        self._teller.hold_exit_facts(tracee)
+        if tracee.tids:  # other threads may live on, or exec and take this pid: its end is what waitpid says
+            ptrace.resume(tid)
+            return
+        status = ptrace.event_message(tid)
+        if status is not None:
+            self._teller.exited(tracee, status)
+            self._table.drop_process(tracee)
+            ptrace.detach(tid)
+
+    def _ended(self, tid: int, status: int) -> None:
+        tracee = self._table.by_tid.get(tid)
+        if tracee is None:
+            self._table.early.pop(tid, None)
+        elif tid != tracee.pid:
+            self._table.drop_thread(tid, tracee)
+        else:
+            self._teller.exited(tracee, status)
+            self._table.drop_process(tracee)

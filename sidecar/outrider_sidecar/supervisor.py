@@ -1,0 +1,318 @@
+"""The supervisor: forks the tracer and the engine, watches them, starts anew what died, and ends in order.
+
+It holds both ends of the event pipe, so a tracer or an engine may die without losing what lies in it. Records
+are written whole (see outlet.py), so a dead tracer leaves no torn one. A dead engine may have read half of one:
+the pipe is then drained up to where the next write begins, and the engine told what was lost.
+
+One loop, one system call a tick: sigtimedwait(2) on the signals it lives by. It never waits for anybody longer
+than a tick. When it dies, both children get SIGTERM from the kernel, and the tracees go on untraced.
+
+On SIGTERM guarding goes on until no guarded process is left, or until `stop_after_s`: a stopping task is not an
+unguarded one. In `watch` the signal is the command's, and the command's end is ours.
+"""
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from outrider_sidecar.heartbeat import Heartbeat, Slot
+from outrider_sidecar.launch import Launched, exit_code, launch
+from outrider_sidecar.linux import prctl
+from outrider_sidecar.sensors.attach import (
+    TracerOptions,
+    TreeScope,
+    make_event_pipe,
+    run_tracer,
+    sight_was_lost,
+)
+from outrider_sidecar.watchdog import Watch
+
+EngineMain = Callable[[int, Heartbeat], int]
+"""The engine's whole life, in a process of its own: reads the pipe until its end, beats, gives an exit code."""
+
+NAME: Final = "outrider"
+TICK_S: Final = 0.05
+READY_WAIT_S: Final = 3.0
+BACKOFF_FIRST_S: Final = 0.01
+BACKOFF_MOST_S: Final = 0.5
+STEADY_S: Final = 5.0
+"""A child that lived this long starts anew without delay."""
+FAILED: Final = 70
+ENDING: Final = 2
+WAKING: Final = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
+
+
+class Child:
+    """One of the two children: how it is started, and what became of it."""
+
+    def __init__(self, name: str, beat: Slot, starts: Slot, run: Callable[[int], int]) -> None:
+        self.name = name
+        self.beat = beat
+        self.starts = starts
+        self.run = run
+        self.pid = 0
+        self.watch: Watch | None = None
+        self.died_ns = 0
+        self.start_at_s = 0.0
+        self._started_s = 0.0
+        self._backoff_s = 0.0
+
+    def start(self, heartbeat: Heartbeat, now_s: float) -> None:
+        """Fork it."""
+        heartbeat[self.starts] += 1
+        heartbeat.beat(self.beat)
+        self._started_s = now_s
+        self.pid = _fork(self.run, heartbeat[self.starts])
+        self.watch = Watch(self.pid, self.beat)
+
+    def died(self, now_s: float) -> None:
+        """Note its end and when to start it again: at once after a long life, later and later after short ones."""
+        self.pid = 0
+        self.watch = None
+        self.died_ns = time.time_ns()
+        if now_s - self._started_s > STEADY_S:
+            self._backoff_s = 0.0
+        self.start_at_s = now_s + self._backoff_s
+        self._backoff_s = min(max(BACKOFF_FIRST_S, self._backoff_s * 2), BACKOFF_MOST_S)
+
+
+class Supervisor:
+    """The loop and its state. Built by `supervise`."""
+
+    def __init__(
+        self,
+        engine_main: EngineMain,
+        tracer: TracerOptions | None,
+        command: Launched | None,
+        *,
+        stop_after_s: float,
+        drain_s: float,
+    ) -> None:
+        self.heartbeat = Heartbeat()
+        self._read_fd, self._write_fd = make_event_pipe()
+        self._pid = os.getpid()
+        self._command = command
+        self._command_status: int | None = None
+        self._stop_after_s = stop_after_s
+        self._drain_s = drain_s
+        self._engine_main = engine_main
+        self._options = tracer
+        self._engine = Child("engine", Slot.ENGINE_BEAT, Slot.ENGINE_STARTS, self._run_engine)
+        self._tracer = Child("tracer", Slot.TRACER_BEAT, Slot.TRACER_STARTS, self._run_tracer)
+        self._children = [self._engine] + ([self._tracer] if tracer else [])
+        self._stop_at_s: float | None = None
+        self._blind_since_ns = 0
+        self._engine_code = 0
+
+    def run(self) -> int:
+        """Guard until it is time to end; the command's exit code, else the engine's."""
+        started_s = time.monotonic()
+        self.heartbeat.beat(Slot.SUPERVISOR_BEAT)
+        while not self._is_over():
+            now_s = time.monotonic()
+            self.heartbeat.beat(Slot.SUPERVISOR_BEAT)
+            self._start_missing(now_s)
+            self._kill_hung()
+            self._say_when_sight_is_back()
+            waiting = self._mind_the_gate(now_s - started_s)
+            self._wait(0.002 if waiting else TICK_S)
+        return self._end()
+
+    def _is_over(self) -> bool:
+        if self._command is not None:
+            return self._command_status is not None
+        if self._stop_at_s is None:
+            return False
+        return time.monotonic() >= self._stop_at_s or self.heartbeat[Slot.GUARDED] == 0
+
+    def _start_missing(self, now_s: float) -> None:
+        for child in self._children:
+            if not child.pid and now_s >= child.start_at_s:
+                child.start(self.heartbeat, now_s)
+
+    def _kill_hung(self) -> None:
+        now_ns = time.monotonic_ns()
+        for child in self._children:
+            if child.watch and child.watch.is_standing(self.heartbeat, now_ns):
+                os.kill(child.pid, signal.SIGKILL)
+
+    def _mind_the_gate(self, waited_s: float) -> bool:
+        """Open the command's gate once it is seized; whether it still waits."""
+        if self._command is None or self._command.gate_fd < 0:
+            return False
+        if self._options is None or self.heartbeat[Slot.TRACER_READY] or waited_s > READY_WAIT_S:
+            self._command.open_gate()
+            return False
+        return True
+
+    def _wait(self, timeout_s: float) -> None:
+        info = signal.sigtimedwait(WAKING, timeout_s)
+        if info is None:
+            return
+        if info.si_signo == signal.SIGCHLD:
+            self._reap()
+        elif self._command is not None:
+            if info.si_signo in (signal.SIGTERM, signal.SIGHUP) and self._command_status is None:
+                os.kill(self._command.pid, info.si_signo)  # the terminal sends SIGINT to the command itself
+        elif self._stop_at_s is None and info.si_signo != signal.SIGHUP:
+            self._stop_at_s = time.monotonic() + self._stop_after_s
+            self.heartbeat[Slot.STOPPING] = 1
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            if self._command and pid == self._command.pid:
+                self._command_changed(status)
+            elif not os.WIFSTOPPED(status):
+                self._child_died(pid, status)
+
+    def _command_changed(self, status: int) -> None:
+        if not os.WIFSTOPPED(status):
+            self._command_status = status
+            return
+        if os.WSTOPSIG(status) in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
+            self.heartbeat[Slot.SUPERVISOR_RESTS] = 1  # the user's shell must see the whole job stopped
+            os.kill(self._pid, signal.SIGSTOP)
+            self.heartbeat.beat(Slot.SUPERVISOR_BEAT)
+            self.heartbeat[Slot.SUPERVISOR_RESTS] = 0
+
+    def _child_died(self, pid: int, status: int) -> None:
+        now_s = time.monotonic()
+        for child in self._children:
+            if child.pid == pid:
+                child.died(now_s)
+                if child is self._engine:
+                    self._engine_code = exit_code(status)
+                    if self.heartbeat[Slot.STOPPING] < ENDING:
+                        self._drain(child.died_ns)
+                elif not self._blind_since_ns:
+                    self._blind_since_ns = child.died_ns
+
+    def _drain(self, since_ns: int) -> None:
+        """Empty the pipe to the next record's start; what was in it is lost with the engine that half read it."""
+        os.set_blocking(self._read_fd, False)
+        lost_bytes = 0
+        try:
+            while data := os.read(self._read_fd, 1 << 20):
+                lost_bytes += len(data)
+        except BlockingIOError:
+            pass
+        os.set_blocking(self._read_fd, True)
+        self._write(
+            sight_was_lost(since_ns, f"the engine died; {lost_bytes} bytes of events on their way to it are lost")
+        )
+
+    def _say_when_sight_is_back(self) -> None:
+        starts = self.heartbeat[Slot.TRACER_STARTS]
+        if self._blind_since_ns and self._tracer.pid and self.heartbeat[Slot.TRACER_READY] == starts:
+            self._write(sight_was_lost(self._blind_since_ns, f"the tracer died and was started anew ({starts} starts)"))
+            self._blind_since_ns = 0
+
+    def _write(self, record: bytes) -> None:
+        try:
+            os.write(self._write_fd, record)
+        except BlockingIOError:
+            pass  # a full pipe: the tracer counts what it drops, and the engine reads TRACER_STARTS
+
+    def _end(self) -> int:
+        """Stop the tracer, let the engine read the pipe to its end, and give the exit code."""
+        self.heartbeat[Slot.STOPPING] = ENDING
+        deadline_s = time.monotonic() + self._drain_s
+        self._finish(self._tracer, deadline_s, tell=True)
+        os.close(self._write_fd)
+        self._finish(self._engine, deadline_s, tell=False)
+        if self._command_status is not None:
+            return exit_code(self._command_status)
+        return self._engine_code
+
+    def _finish(self, child: Child, deadline_s: float, *, tell: bool) -> None:
+        if child.pid and tell:
+            os.kill(child.pid, signal.SIGTERM)
+        while child.pid:
+            self.heartbeat.beat(Slot.SUPERVISOR_BEAT)
+            if time.monotonic() > deadline_s:
+                os.kill(child.pid, signal.SIGKILL)
+            self._wait(0.01)
+
+    def _run_engine(self, _generation: int) -> int:
+        os.close(self._write_fd)
+        self._close_gate()
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        return self._engine_main(self._read_fd, self.heartbeat)
+
+    def _run_tracer(self, generation: int) -> int:
+        os.close(self._read_fd)
+        self._close_gate()
+        assert self._options is not None
+        return run_tracer(
+            self._options, self._write_fd, self.heartbeat, supervisor_pid=self._pid, generation=generation
+        )
+
+    def _close_gate(self) -> None:
+        if self._command is not None:
+            self._command.open_gate()
+
+
+def supervise(
+    engine_main: EngineMain,
+    *,
+    tracer: TracerOptions | None,
+    command: Sequence[str] = (),
+    stop_after_s: float = 25.0,
+    drain_s: float = 5.0,
+) -> int:
+    """Guard until SIGTERM (or the command's end), and give the exit code. Blocks; call it in the main thread.
+
+    `tracer` None means that the attach sense is not to be had here. With `command` that command is started and
+    guarded with all its descendants, and the exit code is its own; the scope of `tracer` is then made for it.
+    `stop_after_s` is how long guarding goes on after SIGTERM while guarded processes live (the task's
+    stopTimeout less 5 s); `drain_s` is how long the engine may take to read what is left.
+    """
+    prctl.set_dumpable(False)
+    prctl.set_name(NAME)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, WAKING)
+    launched = launch(command) if command else None
+    if launched and tracer:
+        tracer = msgspec.structs.replace(tracer, scope=TreeScope(launched.pid), gated_pid=launched.pid)
+    try:
+        return Supervisor(engine_main, tracer, launched, stop_after_s=stop_after_s, drain_s=drain_s).run()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _fork(run: Callable[[int], int], generation: int) -> int:
+    """Fork a child that does nothing but `run`, in a process group of its own, and dies with us."""
+    supervisor_pid = os.getpid()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = FAILED
+    try:
+        prctl.set_dumpable(False)
+        prctl.set_name(NAME)
+        os.setpgid(0, 0)  # what the terminal sends to the foreground is not for us
+        prctl.set_parent_death_signal(signal.SIGTERM)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, WAKING)
+        if os.getppid() == supervisor_pid:
+            code = run(generation)
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else FAILED
+    except BaseException:  # noqa: BLE001  # the top of a process: nobody above could say what happened
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
