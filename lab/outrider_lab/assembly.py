@@ -81,6 +81,11 @@ class Assembly:
         container.prepare(place, seccomp=convert(self._profile, capabilities=capabilities), mounts=mounts)
 
     @property
+    def listed(self) -> tuple[Container, ...]:
+        """The containers that ECS tells of: all but the pause container."""
+        return (self.main, *self.others, *((self.sidecar,) if self.sidecar is not None else ()))
+
+    @property
     def network_namespace(self) -> Path:
         """The file that holds the task's network namespace."""
         return self.base / "task-network"
@@ -100,15 +105,14 @@ class Assembly:
 
     def container(self, name: str) -> Container:
         """Raises ValueError for a name that no container has."""
-        for container in (self.main, *self.others, *((self.sidecar,) if self.sidecar else ())):
+        for container in self.listed:
             if container.settings.name == name:
                 return container
         raise ValueError(f"no container is called {name!r}")
 
     def publish(self) -> None:
         """Tell the metadata endpoint of the containers as they are now."""
-        listed = (self.main, *self.others, *((self.sidecar,) if self.sidecar else ()))
-        facts = TaskFacts(self.task_id, network.TASK_ADDRESS, tuple(one.facts() for one in listed))
+        facts = TaskFacts(self.task_id, network.TASK_ADDRESS, tuple(one.facts() for one in self.listed))
         write_facts(facts, self.base / "facts.json")
 
     def start_services(self) -> None:
@@ -132,7 +136,7 @@ class Assembly:
         for fd in set(stdio):
             os.close(fd)
         self.collector_pid = pid
-        self._children.watch(pid, lambda code: self._collector_ended(pid))
+        self._children.watch(pid, lambda _: self._collector_ended(pid))
 
     def stop_collector(self) -> None:
         """Kill the collector; its data stay."""
@@ -148,9 +152,8 @@ class Assembly:
 
     def describe(self) -> dict[str, str]:
         """What the asking program needs to find the parts: ids and cgroups of the containers, the lab's folder."""
-        listed = (self.pause, self.main, *self.others, *((self.sidecar,) if self.sidecar else ()))
         facts = {"task": self.task_id, "arn": task_arn(self.task_id), "base": str(self.base)}
-        for container in listed:
+        for container in (self.pause, *self.listed):
             facts[f"id:{container.settings.name}"] = container.id
             facts[f"cgroup:{container.settings.name}"] = container.cgroup
         return facts
@@ -171,7 +174,7 @@ def assemble(settings: TaskSettings, owner: str, children: Children, note: Note)
     task.start_collector()
     note("network, services")
     paused = task.pause.finish()
-    for container in (task.main, *task.others, *((task.sidecar,) if task.sidecar else ())):
+    for container in task.listed:
         task.prepare(container, pid_namespace=f"/proc/{paused}/ns/pid")
     note("containers laid out")
     return task

@@ -72,7 +72,7 @@ def remove(top: Path) -> bool:
     """Remove a tree of empty cgroups, deepest first; False where one is in use."""
     for folder, _, _ in os.walk(top, topdown=False):
         try:
-            os.rmdir(folder)
+            Path(folder).rmdir()
         except FileNotFoundError:
             continue
         except OSError:

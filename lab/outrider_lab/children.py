@@ -38,7 +38,7 @@ class Children:
 
     def unwatch(self, pid: int) -> Ended:
         """Forget who watches a child; the answer is what would have been called."""
-        return self._watched.pop(pid, lambda code: None)
+        return self._watched.pop(pid, lambda _: None)
 
     def reap(self) -> None:
         """Collect every child that ended, and tell those who watch."""

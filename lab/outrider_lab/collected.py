@@ -13,11 +13,10 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from outrider_wire.errors import DeliveryError
-from outrider_wire.findings import Finding
-
 from outrider_lab.namespaces import CLONE_NEWNET, entered
 from outrider_lab.network import COLLECTOR_ADDRESS, COLLECTOR_PORT
+from outrider_wire.errors import DeliveryError
+from outrider_wire.findings import Finding
 
 POLL_S: Final = 0.02
 REQUEST_TIMEOUT_S: Final = 5.0

@@ -74,7 +74,13 @@ class Container:
         return self.finish()
 
     def process(
-        self, argv: tuple[str, ...], *, env: dict[str, str], cwd: str, user: tuple[int, int], added: tuple[str, ...] = ()
+        self,
+        argv: tuple[str, ...],
+        *,
+        env: dict[str, str],
+        cwd: str,
+        user: tuple[int, int],
+        added: tuple[str, ...] = (),
     ) -> dict[str, Any]:
         """The description of one more program for this container, with the container's environment under `env`."""
         merged = {**self.settings.env, **env}
@@ -85,7 +91,7 @@ class Container:
             "env": [f"{name}={value}" for name, value in merged.items()],
             "cwd": cwd,
             "user": {"uid": user[0], "gid": user[1]},
-            "capabilities": {kind: capabilities for kind in ("bounding", "effective", "permitted")},
+            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), capabilities),
         }
 
     def facts(self) -> ContainerFacts:

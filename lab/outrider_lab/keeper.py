@@ -18,8 +18,6 @@ import signal
 import socket
 import sys
 
-from outrider_sidecar.linux.procfs import read_stat
-
 from outrider_lab.cgroups import name_of, remove_own, sweep
 from outrider_lab.namespaces import (
     CLONE_NEWNET,
@@ -30,6 +28,7 @@ from outrider_lab.namespaces import (
     mount,
     unshare,
 )
+from outrider_sidecar.linux.procfs import read_stat
 
 
 def main(arguments: list[str]) -> int:

@@ -3,7 +3,7 @@
 Source: Amazon ECS Developer Guide, "Task metadata endpoint version 4 for tasks on Fargate".
 """
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from msgspec import Struct
@@ -50,7 +50,7 @@ def cluster_arn() -> str:
 def rfc3339(at_ns: int) -> str:
     """A time as ECS writes it: UTC, nanoseconds, `Z`."""
     seconds, rest = divmod(at_ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
 
 
 def container_document(task: TaskFacts, container: ContainerFacts) -> Json:
@@ -73,7 +73,7 @@ def container_document(task: TaskFacts, container: ContainerFacts) -> Json:
         "KnownStatus": "RUNNING" if container.started_at_ns else "PULLED",
         "Limits": {"CPU": 2},
         "Type": "NORMAL",
-        "ContainerARN": f"arn:aws:ecs:{REGION}:{ACCOUNT}:container/{CLUSTER}/{task.task_id}/{container.docker_id[-10:]}",
+        "ContainerARN": f"{arn.replace(':task/', ':container/')}/{container.docker_id[-10:]}",
         "Networks": [{"NetworkMode": "awsvpc", "IPv4Addresses": [task.address], "AttachmentIndex": 0}],
         "Snapshotter": "overlayfs",
         "RestartCount": container.restart_count,

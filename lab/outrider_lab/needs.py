@@ -4,9 +4,8 @@ import os
 import shutil
 from typing import Final
 
-from outrider_wire.errors import Unavailable
-
 from outrider_lab.seccomp import PROFILE
+from outrider_wire.errors import Unavailable
 
 TOOLS: Final = {"runc": "runc", "ip": "iproute2"}
 """Program to Debian package."""

@@ -19,9 +19,8 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from outrider_wire.errors import Unavailable
-
 from outrider_lab.namespaces import CLONE_NEWNET, bind_mount, entered, unshare
+from outrider_wire.errors import Unavailable
 
 METADATA_ADDRESS: Final = "169.254.170.2"
 METADATA_PORT: Final = 80

@@ -64,7 +64,7 @@ class LabProcess:
         deadline = time.monotonic() + timeout_s
         while self._code is None:
             self._collect(deadline, until=(self._ended,))
-        self._drain()
+        self.drain()
         return self._code
 
     def read_until(self, marker: bytes, *, timeout_s: float = 10.0) -> bytes:
@@ -72,7 +72,7 @@ class LabProcess:
         deadline = time.monotonic() + timeout_s
         while marker not in self.output:
             if self._code is not None:
-                self._drain()
+                self.drain()
                 if marker not in self.output:
                     raise LabGone(f"{self.argv[0]} ended with {self._code} before it wrote {marker!r}: {self.errors!r}")
                 break
@@ -118,7 +118,7 @@ class LabProcess:
                 raise LabGone(f"the lab ended while {self.argv[0]} ran")
             self._code = int(said)
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
         """Read what is there now; a child in the background may hold the pipes for longer."""
         while ready := select.select(self._open(), [], [], 0)[0]:
             self._read(ready)

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Final
 
 import outrider_wire
-from outrider_wire.errors import Unavailable
-
 from outrider_lab.namespaces import mount
 from outrider_lab.settings import Mount
+from outrider_wire.errors import Unavailable
 
 HIDDEN: Final = ("/tmp", "/var/tmp", "/dev", "/proc", "/sys")
 """Folders of the machine that a container does not get to see."""
@@ -81,6 +80,6 @@ def choose_base(in_use: tuple[str, ...] = ()) -> Path:
     """
     wanted = [*(str(place) for place in needed_folders()), *in_use]
     for candidate in BASES:
-        if os.path.isdir(candidate) and not any(path.startswith(candidate + "/") for path in wanted):
+        if Path(candidate).is_dir() and not any(path.startswith(candidate + "/") for path in wanted):
             return Path(candidate)
     raise Unavailable(f"none of {', '.join(BASES)} can be used as a mount point", "make an empty folder /mnt")

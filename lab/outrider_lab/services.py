@@ -4,7 +4,6 @@ The facts of the task are read from a file at each request: the supervisor repla
 """
 
 import json
-import os
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,7 +23,7 @@ def write_facts(facts: TaskFacts, at: Path) -> None:
     """Replace the facts that the endpoint tells of, at one stroke."""
     fresh = at.with_suffix(".new")
     fresh.write_bytes(msgspec.json.encode(facts))
-    os.replace(fresh, at)
+    fresh.replace(at)
 
 
 def read_facts(at: Path) -> TaskFacts:

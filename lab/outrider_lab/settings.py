@@ -90,7 +90,10 @@ class TaskSettings(Struct, frozen=True):
 
 
 def guarded_task(
-    main: ContainerSettings | None = None, *, others: tuple[ContainerSettings, ...] = (), token: str = "lab-bootstrap-token"
+    main: ContainerSettings | None = None,
+    *,
+    others: tuple[ContainerSettings, ...] = (),
+    token: str = "lab-bootstrap-token",
 ) -> TaskSettings:
     """The usual task: the real sidecar beside `main`, and a real collector beside the task."""
     return TaskSettings(

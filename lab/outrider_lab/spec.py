@@ -55,7 +55,7 @@ def build_spec(container: ContainerSettings, place: Place, *, seccomp: Json, mou
             "args": list(container.command),
             "env": [f"{name}={value}" for name, value in container.env.items()],
             "cwd": container.cwd,
-            "capabilities": {kind: capabilities for kind in ("bounding", "effective", "permitted")},
+            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), capabilities),
             "rlimits": [{"type": "RLIMIT_NOFILE", "hard": place.nofile, "soft": place.nofile}],
             "noNewPrivileges": False,
         },

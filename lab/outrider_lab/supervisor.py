@@ -12,8 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from outrider_wire.errors import Unavailable
-
 from outrider_lab.assembly import Assembly, assemble
 from outrider_lab.children import Children
 from outrider_lab.container import Container
@@ -31,6 +29,7 @@ from outrider_lab.protocol import (
     send,
 )
 from outrider_lab.runc import StartFailed, kill
+from outrider_wire.errors import Unavailable
 
 TICK_S = 0.002
 """How often a condition is looked at while waiting for it."""
@@ -110,7 +109,7 @@ class Supervisor:
             case Control():
                 self._control(request)
             case AwaitReady():
-                return Answer(yes=self._await(lambda: self.task.is_ready(), request.timeout_s))
+                return Answer(yes=self._await(self.task.is_ready, request.timeout_s))
             case Stop():
                 self._stop()
         return Answer()
@@ -184,7 +183,7 @@ class Supervisor:
             self._restart_at = time.monotonic() + task.settings.restart_delay_s
             return
         task.publish()
-        self._children.watch(pid, lambda code: self._todo.append(self._sidecar_ended))
+        self._children.watch(pid, lambda _: self._todo.append(self._sidecar_ended))
 
     def _sidecar_ended(self) -> None:
         sidecar = self.task.sidecar

@@ -19,17 +19,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from outrider_wire.errors import Unavailable
-from outrider_wire.findings import Finding
-
 from outrider_lab import cgroups, protocol
 from outrider_lab.collected import FindingsQuery, wait_for_findings
+from outrider_lab.members import TaskProcess, read_processes
 from outrider_lab.needs import check_needs
 from outrider_lab.process import LabGone, LabProcess, Pipes
 from outrider_lab.protocol import Answer, Request
 from outrider_lab.resident import Resident
 from outrider_lab.settings import JOURNAL_DIR, MAIN, RESIDENT_DIR, SIDECAR, TaskSettings, guarded_task
-from outrider_lab.members import TaskProcess, read_processes
+from outrider_wire.errors import Unavailable
+from outrider_wire.findings import Finding
 
 STOP_TIMEOUT_S: Final = 10.0
 
@@ -108,7 +107,7 @@ class Task:
         return self.popen(command, cwd=cwd).communicate(stdin, timeout_s=timeout_s)
 
     def popen(self, command: str | Sequence[str], *, cwd: str = "") -> LabProcess:
-        """The same, without waiting for its end. Raises ValueError where the main container runs a command of its own."""
+        """The same, without waiting for its end. Raises ValueError where the main container has its own command."""
         if self._resident is None:
             raise ValueError("the main container has a command of its own: use exec")
         with self._lock:

@@ -1,0 +1,1 @@
+"""Small programs that scenarios run in the guarded container or beside it. Each stands alone."""
