@@ -141,7 +141,7 @@ class _TlsSettings:
 
 def _refusal(status: int, retry_after: str | None, said: bytes) -> WireError | DeliveryError:
     """What an answer other than 200 means: only the collector's own words make it a WireError."""
-    if status == 429 or status >= 500:
+    if status in (408, 429) or status >= 500:
         return DeliveryError(f"the collector answers {status}", retry_after_s=_seconds(retry_after), refused=True)
     try:
         refusal = msgspec.json.decode(said, type=Refusal)

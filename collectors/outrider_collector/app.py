@@ -1,0 +1,107 @@
+"""The composition root: the one place where the collector's parts are put together."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from starlette.applications import Starlette
+
+from outrider_collector.intake import Busy, Intake, StoreUnavailable
+from outrider_collector.routes import make_app
+from outrider_collector.settings import Settings
+from outrider_collector.spool import Spool
+from outrider_collector.store.database import open_database
+from outrider_wire.errors import ConfigError
+
+BACKLOG = 1024
+
+Ready = Callable[[str], None]
+"""Called once with the collector's URL when it takes requests."""
+
+
+def serve(settings: Settings, *, ready: Ready | None = None) -> None:
+    """Run the collector until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: the address, the data directory or the TLS files cannot be used.
+    """
+    with running(settings) as app, _listen(settings) as listener:
+        server = _server(app, settings)
+        if ready is not None:
+            ready(url_of(listener, settings))
+        server.run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def running(settings: Settings) -> Iterator[Starlette]:
+    """The application over a running intake, and the look for silence beside it. Raises ConfigError."""
+    try:
+        engine = open_database(settings.data / "outrider.sqlite")
+        intake = Intake(
+            engine,
+            Spool(settings.data / "spool"),
+            max_batch_bytes=settings.max_batch_bytes,
+            spool_bytes=settings.spool_bytes,
+            silence_intervals=settings.silence_intervals,
+        )
+        intake.start()
+    except (OSError, StoreUnavailable) as error:
+        raise ConfigError(f"the data directory {settings.data} cannot be used: {error}") from error
+    stop = threading.Event()
+    watch = threading.Thread(target=_watch_silence, args=(intake, settings.silence_check_s, stop), name="silence")
+    watch.start()
+    try:
+        yield make_app(intake, engine, settings)
+    finally:
+        stop.set()
+        watch.join()
+        intake.close()
+
+
+def url_of(listener: socket.socket, settings: Settings) -> str:
+    """Where a listening collector is reached."""
+    host, port = listener.getsockname()[:2]
+    scheme = "https" if settings.tls_cert else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def _listen(settings: Settings) -> socket.socket:
+    host, port = settings.address
+    try:
+        family = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ConfigError(f"cannot listen at {settings.listen}: {error}") from error
+
+
+def _server(app: Starlette, settings: Settings) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        loop="asyncio",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=settings.max_connections,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
+        h11_max_incomplete_event_size=16 << 10,
+        ssl_certfile=settings.tls_cert or None,
+        ssl_keyfile=settings.tls_key or None,
+    )
+    try:
+        config.load()
+    except OSError as error:
+        raise ConfigError(f"the TLS files cannot be used: {error}") from error
+    return uvicorn.Server(config)
+
+
+def _watch_silence(intake: Intake, every_s: float, stop: threading.Event) -> None:
+    while not stop.wait(every_s):
+        with contextlib.suppress(Busy, StoreUnavailable):
+            intake.look_for_silence().result()

@@ -1,0 +1,91 @@
+"""The chain: whether a batch follows from what its agent said before.
+
+Evidence is never refused for a hole before it: a batch beyond the next number is taken and the gap is told. What
+is refused is a second, different batch under a number that is taken: one of the two is a lie.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+from msgspec import Struct
+
+from outrider_collector.integrity import integrity_finding
+from outrider_collector.store.agents import Agent
+from outrider_collector.store.batches import BatchRow
+from outrider_wire.batch import Batch
+from outrider_wire.findings import Finding
+
+Look = Callable[[int], BatchRow | None]
+"""The accepted batch of this agent under a number."""
+
+
+class Link(Struct, frozen=True):
+    """How a batch fits. `completes`: a fuller copy of one that had been shed. `flaws` are findings to tell."""
+
+    verdict: Literal["new", "completes", "duplicate", "fork"]
+    flaws: list[Finding] = []
+
+
+def judge_link(agent: Agent, batch: Batch, look: Look, now_ns: int) -> Link:
+    """Place a batch in its agent's chain."""
+    number = batch.header.sequence
+    if number == agent.next_sequence:
+        return Link("new", _broken(agent, batch, agent.last_digest, now_ns))
+    if number > agent.next_sequence:
+        return Link("new", [_gap(agent, batch, now_ns)])
+    there = look(number)
+    if there is None:
+        return Link("new", _judge_late(agent, batch, look, now_ns))
+    if there.digest != batch.digest:
+        return Link("fork", [_fork(agent, batch, there, now_ns)])
+    fuller = batch.shed_findings < there.shed_findings or batch.shed_events < there.shed_events
+    return Link("completes" if fuller else "duplicate")
+
+
+def _judge_late(agent: Agent, batch: Batch, look: Look, now_ns: int) -> list[Finding]:
+    """A batch that fills a gap must fit what lies on both sides of it."""
+    before, after = look(batch.header.sequence - 1), look(batch.header.sequence + 1)
+    flaws = _broken(agent, batch, before.digest, now_ns) if before else []
+    if after and after.previous != batch.digest:
+        flaws = flaws or [_broken_chain(agent, batch, now_ns)]
+    return flaws
+
+
+def _broken(agent: Agent, batch: Batch, expected: bytes, now_ns: int) -> list[Finding]:
+    return [] if batch.header.previous == expected else [_broken_chain(agent, batch, now_ns)]
+
+
+def _broken_chain(agent: Agent, batch: Batch, now_ns: int) -> Finding:
+    number = batch.header.sequence
+    return integrity_finding(
+        "BrokenChain",
+        agent,
+        at_ns=now_ns,
+        cause=f"{number} {batch.digest.hex()}",
+        description=f"batch {number} names a predecessor that is not the one that was received",
+        evidence={"sequence": number, "previous": batch.header.previous.hex(), "digest": batch.digest.hex()},
+    )
+
+
+def _gap(agent: Agent, batch: Batch, now_ns: int) -> Finding:
+    first, last = agent.next_sequence, batch.header.sequence - 1
+    return integrity_finding(
+        "Gap",
+        agent,
+        at_ns=now_ns,
+        cause=f"{first}-{last}",
+        description=f"batches {first} to {last} did not arrive before batch {last + 1}",
+        evidence={"first_missing": first, "last_missing": last},
+    )
+
+
+def _fork(agent: Agent, batch: Batch, there: BatchRow, now_ns: int) -> Finding:
+    number = batch.header.sequence
+    return integrity_finding(
+        "Fork",
+        agent,
+        at_ns=now_ns,
+        cause=f"{number} {batch.digest.hex()}",
+        description=f"batch {number} came twice with different contents; the second was refused",
+        evidence={"sequence": number, "accepted": there.digest.hex(), "refused": batch.digest.hex()},
+    )

@@ -1,0 +1,77 @@
+"""Integrity findings: what the collector itself finds wrong with an agent's record.
+
+They are made here because no rule in a task could: a rule sees what happens, these tell of an account that is
+missing, doubled or forged. Each has an id that its cause alone decides, so that indexing twice tells it once.
+"""
+
+import hashlib
+from typing import Literal
+
+from outrider_collector.store.agents import Agent
+from outrider_wire.findings import Evidence, Finding, Severity
+from outrider_wire.timestamps import to_rfc3339
+
+Kind = Literal["Gap", "Fork", "BrokenChain", "AgentSilent", "SecondEnrolment"]
+
+ID_PREFIX = "collector:"
+"""Ids of the collector's own findings begin so; an agent's never do."""
+
+_WORDS: dict[Kind, tuple[Severity, str, str]] = {
+    "Gap": (
+        "MEDIUM",
+        "Batches of an agent are missing",
+        "Look for what the sidecar lost (a full or removed journal); if nothing explains it, suspect the task.",
+    ),
+    "Fork": (
+        "HIGH",
+        "An agent's key signed two different batches under one number",
+        "Someone else may hold the agent's key: stop the task, and see who could read the sidecar's memory or journal.",
+    ),
+    "BrokenChain": (
+        "HIGH",
+        "A batch does not follow from the one before it",
+        "The agent's record was rewritten or its journal was put back: compare the spooled batches around this one.",
+    ),
+    "AgentSilent": (
+        "HIGH",
+        "An agent fell silent without a good-bye",
+        "See whether the task still runs; if it does, its sidecar was stopped or cut off.",
+    ),
+    "SecondEnrolment": (
+        "HIGH",
+        "A second key was offered for a task that has one",
+        "Another container of the task, or somebody with the token, tried to speak for it; rotate the token.",
+    ),
+}
+
+
+def integrity_finding(
+    kind: Kind,
+    agent: Agent,
+    *,
+    at_ns: int,
+    cause: str,
+    description: str,
+    evidence: dict[str, Evidence],
+    severity: Severity | None = None,
+) -> Finding:
+    """Make one. `cause` tells it from others of its kind and agent."""
+    usual, title, remedy = _WORDS[kind]
+    digest = hashlib.sha256(f"{kind}\0{agent.agent}\0{cause}".encode()).hexdigest()
+    return Finding(
+        id=ID_PREFIX + digest[:32],
+        type=f"Outrider:Integrity/{kind}",
+        rule=f"integrity_{kind.lower()}",
+        severity=severity or usual,
+        title=title,
+        at=to_rfc3339(at_ns),
+        process=None,
+        container=None,
+        evidence=evidence | {"agent": agent.agent},
+        attribution="exact",
+        description=description,
+        remedy=remedy,
+        tags=["integrity"],
+        task=agent.task,
+        agent=agent.agent,
+    )

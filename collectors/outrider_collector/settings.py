@@ -1,0 +1,94 @@
+"""Settings of the collector: from the environment, then from arguments; unknown names are refused."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from outrider_wire.batch import MAX_BATCH_BYTES
+from outrider_wire.errors import ConfigError
+
+PREFIX = "OUTRIDER_COLLECTOR_"
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one collector runs. Each field is also the environment's `OUTRIDER_COLLECTOR_NAME`.
+
+    listen: host:port to take requests at; port 0 lets the system choose.
+    data: directory for the spool and the default database.
+    token, token_file: the bootstrap token that agents enrol with, itself or in a file.
+    read_token: what readers of findings show; the bootstrap token when empty.
+    silence_intervals: an agent is silent after this many of its promised intervals without a batch.
+    silence_check_s: how often that is looked at.
+    max_batch_bytes: longest body of a batch. body_timeout_s: longest wait for a whole body.
+    max_connections: connections at once; more are answered 503.
+    spool_bytes: how much of the raw batches is kept once indexed; the oldest go first.
+    tls_cert, tls_key: PEM files; without them the collector speaks plain HTTP (behind a load balancer).
+    """
+
+    listen: str = "127.0.0.1:8440"
+    data: Path = Path("outrider-collector")
+    token: str = ""
+    token_file: str = ""
+    read_token: str = ""
+    silence_intervals: float = 3.0
+    silence_check_s: float = 1.0
+    max_batch_bytes: int = MAX_BATCH_BYTES
+    body_timeout_s: float = 10.0
+    max_connections: int = 2000
+    spool_bytes: int = 4 << 30
+    tls_cert: str = ""
+    tls_key: str = ""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """`listen` as host and port. Raises ConfigError."""
+        host, colon, port = self.listen.rpartition(":")
+        if not colon or not port.isascii() or not port.isdecimal() or int(port) > 65_535:
+            raise ConfigError(f"listen is {self.listen!r}; it must be HOST:PORT")
+        return host.strip("[]"), int(port)
+
+
+def load_settings(environment: Mapping[str, str], arguments: Mapping[str, str] | None = None) -> Settings:
+    """Put settings together; arguments win over the environment. The token file is read here.
+
+    Raises:
+        ConfigError: an unknown name, a value of the wrong kind, or no token at all.
+    """
+    given = {name[len(PREFIX) :].lower(): value for name, value in environment.items() if name.startswith(PREFIX)}
+    given |= arguments or {}
+    _refuse_unknown(given)
+    try:
+        settings = msgspec.convert(given, Settings, strict=False, dec_hook=_read_path)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"collector settings: {error}") from error
+    return _with_token(settings)
+
+
+def _read_path(kind: type, value: object) -> Path:
+    if kind is not Path or not isinstance(value, str) or not value:
+        raise NotImplementedError(f"no setting is of {kind}")
+    return Path(value)
+
+
+def _refuse_unknown(given: Mapping[str, str]) -> None:
+    known = Settings.__struct_fields__
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {PREFIX}{near[0].upper()}?" if near else ""
+            raise ConfigError(f"{PREFIX}{name.upper()} is no setting of the collector{hint}")
+
+
+def _with_token(settings: Settings) -> Settings:
+    token = settings.token
+    if not token and settings.token_file:
+        try:
+            token = Path(settings.token_file).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"the token file {settings.token_file!r} cannot be read: {error}") from error
+    if len(token) < 8:
+        raise ConfigError(f"a bootstrap token of 8 characters or more is needed: {PREFIX}TOKEN or {PREFIX}TOKEN_FILE")
+    return msgspec.structs.replace(settings, token=token, read_token=settings.read_token or token)

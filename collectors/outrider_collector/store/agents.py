@@ -1,0 +1,99 @@
+"""Agents in the store: their keys, where their chains stand, and when they were last heard."""
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import Connection, RowMapping, and_, select
+
+from outrider_collector.store.database import upsert
+from outrider_collector.store.tables import agents
+from outrider_wire.batch import FIRST_PREVIOUS, SenseView
+from outrider_wire.findings import TaskView
+
+Status = Literal["live", "succeeded", "quarantined"]
+"""live: the task's one key. succeeded: its successor enrolled. quarantined: a second key; its batches are refused."""
+
+
+class AgentFacts(Struct, frozen=True):
+    """What an agent told of itself in its last batch, and what it lost in all."""
+
+    capabilities: tuple[SenseView, ...] = ()
+    software: str = ""
+    unguarded_for_ms: int = 0
+    lost: dict[str, int] = {}
+
+
+class Agent(Struct, frozen=True, kw_only=True):
+    """One agent as the collector knows it. `next_sequence` is one more than the highest batch accepted."""
+
+    agent: str
+    public_key: bytes
+    resume_public_key: bytes
+    status: Status
+    task: TaskView | None
+    made_at_ns: int
+    enrolled_at_ns: int
+    seen_at_ns: int
+    interval_s: float = 10.0
+    next_sequence: int = 0
+    last_digest: bytes = FIRST_PREVIOUS
+    said_goodbye: bool = False
+    told_silent: bool = False
+    successor: str = ""
+    facts: AgentFacts = AgentFacts()
+
+    @property
+    def task_arn(self) -> str:
+        """The task's ARN, or empty."""
+        return self.task.arn if self.task else ""
+
+
+def load_agent(connection: Connection, agent: str) -> Agent | None:
+    """One agent, or None."""
+    row = connection.execute(select(agents).where(agents.c.agent == agent)).mappings().first()
+    return _agent(row) if row else None
+
+
+def load_task_agents(connection: Connection, task_arn: str) -> list[Agent]:
+    """All agents that enrolled for a task, the first one first."""
+    query = select(agents).where(agents.c.task_arn == task_arn).order_by(agents.c.enrolled_at_ns, agents.c.agent)
+    return [_agent(row) for row in connection.execute(query).mappings()]
+
+
+def load_unheard(connection: Connection, now_ns: int, intervals: float) -> list[Agent]:
+    """Live agents not heard for so many of their intervals that neither said good-bye nor were told of."""
+    waiting = and_(
+        agents.c.status == "live",
+        agents.c.said_goodbye.is_(False),
+        agents.c.told_silent.is_(False),
+        agents.c.seen_at_ns < now_ns - agents.c.interval_s * int(intervals * 1_000_000_000),
+    )
+    return [_agent(row) for row in connection.execute(select(agents).where(waiting)).mappings()]
+
+
+def list_agents(connection: Connection, limit: int) -> list[Agent]:
+    """Agents, the last heard first."""
+    query = select(agents).order_by(agents.c.seen_at_ns.desc(), agents.c.agent).limit(limit)
+    return [_agent(row) for row in connection.execute(query).mappings()]
+
+
+def save_agents(connection: Connection, changed: list[Agent]) -> None:
+    """Write agents as they are now."""
+    upsert(connection, agents, [_row(agent) for agent in changed])
+
+
+def _row(agent: Agent) -> dict[str, object]:
+    row = {name: getattr(agent, name) for name in agent.__struct_fields__}
+    return row | {
+        "task": msgspec.json.encode(agent.task),
+        "task_arn": agent.task_arn,
+        "facts": msgspec.json.encode(agent.facts),
+    }
+
+
+def _agent(row: RowMapping) -> Agent:
+    values = {name: row[name] for name in Agent.__struct_fields__}
+    values["task"] = msgspec.json.decode(row["task"], type=TaskView | None)
+    values["facts"] = msgspec.json.decode(row["facts"], type=AgentFacts)
+    return Agent(**values)
