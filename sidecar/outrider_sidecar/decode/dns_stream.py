@@ -39,13 +39,16 @@ class DnsStreams:
         pending = self._pending.get(flow)
         if pending is not None:
             ahead = (segment.sequence - pending.next_sequence) & 0xFFFFFFFF
-            if ahead >= 0x8000_0000:
+            fresh = at_ns - pending.since_ns <= PATIENCE_NS
+            if fresh and ahead >= 0x8000_0000:
                 return []  # a segment that was seen already
             del self._pending[flow]
-            if ahead or at_ns - pending.since_ns > PATIENCE_NS:
-                self.given_up += 1
-            else:
+            if fresh and not ahead:
                 data = pending.data + data
+            else:
+                self.given_up += 1
+                if fresh:
+                    return []  # a segment between was missed: where a message begins is not known
         messages, rest = split_stream(data)
         if rest:
             self._keep(flow, _Pending(rest, (segment.sequence + len(segment.payload)) & 0xFFFFFFFF, at_ns))

@@ -133,8 +133,8 @@ def tell_direction(
 
     `listeners` are the addresses of listening TCP sockets by port, `ephemeral` the ports given to sockets that
     did not ask for one. Inbound where a listening socket has the local port and address; else the end with an
-    ephemeral port opened it. Where both or neither are ephemeral it stays unknown: the packet tap, which sees
-    the SYN, knows better.
+    ephemeral port opened it. Where both or neither are ephemeral and the other end is elsewhere it stays
+    unknown: the packet tap, which sees the SYN, knows better.
     """
     if not facts.remote_port or facts.protocol == "unix":
         return facts
@@ -146,9 +146,11 @@ def _direction(facts: SocketFacts, listeners: Mapping[int, Collection[str]], eph
     if any(covers(address, facts.local) for address in listening):
         return "inbound"
     ours, theirs = facts.local_port in ephemeral, facts.remote_port in ephemeral
-    if ours == theirs:
-        return "unknown"
-    return "outbound" if ours else "inbound"
+    if ours != theirs:
+        return "outbound" if ours else "inbound"
+    if facts.remote == facts.local and facts.remote_port in listeners and facts.protocol == "tcp":
+        return "outbound"  # both ends are here, and the other one listens
+    return "unknown"
 
 
 def covers(listening: str, address: str) -> bool:

@@ -45,6 +45,7 @@ HELLO_BYTES: Final = 4096
 """What is kept of a segment with a ClientHello; post-quantum key shares make them about 1,800 bytes."""
 WHOLE_BYTES: Final = 65535
 RECEIVE_BUFFER_BYTES: Final = 8 << 20
+"""Asked for; without CAP_NET_ADMIN the kernel grants net.core.rmem_max at most (often 208 KiB, some 250 packets)."""
 
 _ETH_P_ALL: Final = 0x0003
 _SO_ATTACH_FILTER: Final = 26
@@ -137,30 +138,30 @@ class PacketTap:
     Raises Unavailable when the socket or its filter is refused.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, buffer_bytes: int = RECEIVE_BUFFER_BYTES) -> None:
         try:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, 0)
         except OSError as error:
             remedy = "give the sidecar CAP_NET_RAW" if error.errno in (errno.EPERM, errno.EACCES) else ""
             raise Unavailable(f"socket(AF_PACKET) was refused: {error.strerror}", remedy) from error
         try:
-            self._prepare()
+            self._prepare(buffer_bytes)
         except OSError as error:
             self._socket.close()
             raise Unavailable(f"the packet filter was refused: {error.strerror}") from error
         self._buffer = bytearray(WHOLE_BYTES)
         self._ancillary_bytes = socket.CMSG_SPACE(16)
 
-    def _prepare(self) -> None:
+    def _prepare(self, buffer_bytes: int) -> None:
         program = assemble(FILTER)
         code = ctypes.create_string_buffer(program, len(program))
         header = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, header)
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         try:
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, buffer_bytes)
         except PermissionError:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
         everywhere = struct.pack("@HHiHBB8s", socket.AF_PACKET, socket.htons(_ETH_P_ALL), 0, 0, 0, 0, b"")
         check(_bind(self._socket.fileno(), everywhere, len(everywhere)), "bind(AF_PACKET)")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from outrider_sidecar.linux.addresses import LocalAddresses
-from outrider_sidecar.linux.packet import Captured, PacketTap
+from outrider_sidecar.linux.packet import RECEIVE_BUFFER_BYTES, Captured, PacketTap
 from outrider_sidecar.sensors import Capability, Emit
 from outrider_sidecar.sensors.owners import OwnerFinder
 from outrider_sidecar.sensors.traffic import TrafficCounts, TrafficReader
@@ -32,9 +32,16 @@ class PacketSensor:
 
     name = "packet"
 
-    def __init__(self, owners: OwnerFinder, *, ignore: Callable[[int], bool] = lambda _: False) -> None:
+    def __init__(
+        self,
+        owners: OwnerFinder,
+        *,
+        ignore: Callable[[int], bool] = lambda _: False,
+        buffer_bytes: int = RECEIVE_BUFFER_BYTES,
+    ) -> None:
         self._owners = owners
         self._ignore = ignore
+        self._buffer_bytes = buffer_bytes
         self._opened: tuple[PacketTap, LocalAddresses, TrafficReader] | None = None
         self._asked_ns = 0
         self.counts = TrafficCounts()
@@ -42,7 +49,7 @@ class PacketSensor:
 
     def open(self) -> None:
         """Open the tap in the network namespace of the calling thread. Raises Unavailable."""
-        tap = PacketTap()
+        tap = PacketTap(buffer_bytes=self._buffer_bytes)
         try:
             addresses = LocalAddresses()
         except Unavailable:
@@ -84,8 +91,7 @@ class PacketSensor:
     def _read_burst(self, tap: PacketTap, reader: TrafficReader, emit: Emit) -> None:
         captured: Captured | None = None
         for _ in range(_BURST):
-            latest = tap.receive()
-            if latest is None:
+            if (latest := tap.receive()) is None:
                 break
             captured = latest
             reader.read(captured, emit)

@@ -90,8 +90,7 @@ class TrafficReader:
     def _read_handshake(self, captured: Captured, packet: IpPacket, segment: Segment, emit: Emit) -> None:
         if not segment.flags & ACK:
             ends = (packet.source, segment.source_port, packet.destination, segment.destination_port)
-            attempt = self._handshakes.ask(ends, segment.sequence, captured.at_ns)
-            if attempt is not None:
+            if (attempt := self._handshakes.ask(ends, segment.sequence, captured.at_ns)) is not None:
                 attempt.told = tuple(self._both_ends(ends, captured))
                 for event in attempt.told:
                     emit(event)

@@ -1,0 +1,133 @@
+"""Finding the process that holds a socket."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from outrider_sidecar.linux.procfs import list_pids, read_stat
+from outrider_sidecar.sensors.owners import OwnerFinder, find_descriptor
+
+
+@pytest.fixture
+def finder():
+    opened = OwnerFinder()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def connection():
+    """A loopback connection of this process: client, server's end, listener."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        peer, _ = server.accept()
+        with peer:
+            yield client, peer, server
+
+
+def inode_of(each):
+    return os.fstat(each.fileno()).st_ino
+
+
+def heir_of(*sockets):
+    """A child process that inherited the sockets."""
+    waiting = [sys.executable, "-c", "print('ready', flush=True); input()"]
+    fds = [each.fileno() for each in sockets]
+    child = subprocess.Popen(waiting, pass_fds=fds, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child.stdout.readline()
+    return child
+
+
+def end(child):
+    child.kill()
+    child.communicate()
+
+
+def test_the_holder_of_a_connection_is_exact(finder, connection):
+    """Asked by its four ends, each end of a connection gives process, inode and exact attribution."""
+    client, peer, _ = connection
+    near, far = client.getsockname(), client.getpeername()
+    for local, remote, each in ((near, far, client), (far, near, peer)):
+        owner = finder.of_connection(*local, *remote)
+        assert (owner.process, owner.attribution) == (read_stat(os.getpid()).process, "exact")
+        assert owner.socket_inode == inode_of(each)
+
+
+def test_a_connection_before_accept_is_inferred_to_be_the_listeners(finder):
+    """What nobody accepted yet belongs to the listening socket's holder, said to be inferred."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        owner = finder.of_connection(*client.getpeername(), *client.getsockname())
+        assert (owner.process, owner.attribution) == (read_stat(os.getpid()).process, "inferred")
+        assert owner.socket_inode == inode_of(server)
+
+
+def test_the_newest_of_several_holders_is_named(finder, connection):
+    """A child that inherited the connection is named before its parent, and the parent after the child's end."""
+    client = connection[0]
+    child = heir_of(client)
+    try:
+        assert finder.of_inode(inode_of(client)).process == read_stat(child.pid).process
+    finally:
+        end(child)
+    assert finder.of_inode(inode_of(client)).process == read_stat(os.getpid()).process
+
+
+def test_a_remembered_holder_is_checked(finder, connection):
+    """A holder found once is read again each time; a closed descriptor is not believed."""
+    client = connection[0]
+    inode = inode_of(client)
+    assert finder.of_inode(inode).process is not None
+    client.close()
+    owner = finder.of_inode(inode)
+    assert (owner.process, owner.attribution, owner.socket_inode) == (None, "unknown", inode)
+
+
+def test_a_remembered_holder_needs_no_search(connection):
+    """The second question about a socket, and one about another socket of the same process, list no processes."""
+    listings = []
+
+    def pids():
+        listings.append(1)
+        return reversed(list_pids())
+
+    finder = OwnerFinder(pids=pids)
+    client, peer, _ = connection
+    for _ in range(3):
+        assert finder.of_inode(inode_of(client)).process is not None
+    assert finder.of_inode(inode_of(peer)).process is not None
+    assert len(listings) == 1
+
+
+def test_nobody_is_said_to_be_nobody(finder):
+    """A connection that does not exist has no owner, no inode and unknown attribution."""
+    owner = finder.of_connection("127.0.0.1", 1, "127.0.0.1", 2)
+    assert (owner.process, owner.attribution, owner.socket_inode) == (None, "unknown", 0)
+    assert finder.of_datagrams("127.0.0.1", 1, "127.0.0.1", 2) == owner
+
+
+def test_a_holder_that_is_hidden_leaves_the_inode(connection):
+    """Where no listed process holds the socket, the inode is kept for others to complete."""
+    client = connection[0]
+    owner = OwnerFinder(pids=list).of_inode(inode_of(client))
+    assert (owner.process, owner.attribution, owner.socket_inode) == (None, "unknown", inode_of(client))
+
+
+def test_datagrams_are_owned_by_their_port(finder):
+    """A UDP socket is found by the port it sends from, connected or not."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.bind(("127.0.0.1", 0))
+        owner = finder.of_datagrams(*sender.getsockname(), "127.0.0.1", 53)
+        assert (owner.process, owner.socket_inode) == (read_stat(os.getpid()).process, inode_of(sender))
+
+
+def test_processes_that_go_or_are_forbidden_are_passed_over(tmp_path):
+    """A process without a readable fd folder holds nothing, and raises nothing."""
+    assert find_descriptor(1, "socket:[1]", proc=tmp_path) == ""
+    (tmp_path / "7/fd").mkdir(parents=True)
+    (tmp_path / "7/fd/3").symlink_to("socket:[5]")
+    (tmp_path / "7/fd/odd").symlink_to("socket:[5]")
+    assert find_descriptor(7, "socket:[5]", proc=tmp_path) == ""
+    (tmp_path / "7/fd/odd").unlink()
+    assert find_descriptor(7, "socket:[5]", proc=tmp_path) == f"{tmp_path}/7/fd/3"
