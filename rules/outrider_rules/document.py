@@ -111,7 +111,9 @@ def compose(source: Source) -> list[Node]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = f"not YAML: {error.problem or error.context or 'cannot be read'}"
-        raise RulesError([source.problem(mark.index if mark else 0, message)]) from error
+        began = error.context_mark
+        hint = f"{error.context}, which began on line {began.line + 1}" if error.context and began else ""
+        raise RulesError([source.problem(mark.index if mark else 0, message, hint)]) from error
     except yaml.YAMLError as error:
         position = getattr(error, "position", 0)
         index = position if isinstance(position, int) else 0

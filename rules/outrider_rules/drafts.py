@@ -61,6 +61,7 @@ def _ignored(node: Node, what: str, problems: Problems) -> bool | None:
 RULE_READERS: Final[dict[str, Reader]] = {
     "condition": _text,
     "output": _text,
+    "fold": _text,
     "desc": _string,
     "priority": _priority,
     "tags": _strings,

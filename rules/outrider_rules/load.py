@@ -136,22 +136,25 @@ def _check_rule(draft: RuleDraft, checker: Checker, catalogue: Catalogue, proble
         return _rule(draft, False, Output([]), why_not=f"blind: no events of source {shown(source)} here")
     condition, errors = checker.check(parsed)
     output, output_errors = check_output(values["output"].value, catalogue)
-    if values.get("skip-if-unknown-filter") and _only_unknown_fields(errors + output_errors):
-        return _rule(draft, False, Output([]), why_not=f"blind: {(errors + output_errors)[0].message}")
-    for text, found in ((condition_text, errors), (values["output"], output_errors)):
-        problems.extend(_at(text, error) for error in found)
-    return None if errors or output_errors else _rule(draft, condition, output)
+    fold_text: Text | None = values.get("fold")
+    fold, fold_errors = check_output(fold_text.value, catalogue) if fold_text is not None else (None, [])
+    every = [*errors, *output_errors, *fold_errors]
+    if values.get("skip-if-unknown-filter") and _only_unknown_fields(every):
+        return _rule(draft, False, Output([]), why_not=f"blind: {every[0].message}")
+    problems.extend(condition_text.problem(error.at, error.message, error.hint) for error in errors)
+    problems.extend(values["output"].problem(error.at, error.message, error.hint) for error in output_errors)
+    if fold_text is not None:
+        problems.extend(fold_text.problem(error.at, error.message, error.hint) for error in fold_errors)
+    return None if every else _rule(draft, condition, output, fold=fold)
 
 
 def _only_unknown_fields(errors: list[ConditionError]) -> bool:
     return bool(errors) and all(error.message.startswith(UNKNOWN_FIELD) for error in errors)
 
 
-def _at(text: Text, error: ConditionError) -> Problem:
-    return text.problem(error.at, error.message, error.hint)
-
-
-def _rule(draft: RuleDraft, condition: Checked, output: Output, *, why_not: str = "") -> Rule:
+def _rule(
+    draft: RuleDraft, condition: Checked, output: Output, *, fold: Output | None = None, why_not: str = ""
+) -> Rule:
     values = draft.values
     enabled = values.get("enabled", True)
     place = draft.name.source.problem(draft.name.start, "")
@@ -171,6 +174,7 @@ def _rule(draft: RuleDraft, condition: Checked, output: Output, *, why_not: str 
         enabled=enabled,
         source=values.get("source", SYSCALL_SOURCE),
         output=output,
+        fold=fold,
         condition=condition,
         operands=tuple(operands.values()),
         file=place.file,

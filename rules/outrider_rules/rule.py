@@ -25,7 +25,8 @@ class Rule(Struct, frozen=True, eq=False):
 
     `severity` is the rule's own or that of its priority; `finding` its own or `Custom:Runtime/` and its name;
     `event_types` are the values of `evt.type` it can hold for, None where that cannot be told. `output_fields` are
-    the fields its output names, `fields` those and the ones its condition decides by. Rules are told apart by identity.
+    the fields its output names, `fields` those and the ones its condition decides by. `fold` is the template of
+    `fold_key`: findings of one rule with the same key are one finding told again. Rules are told apart by identity.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Rule(Struct, frozen=True, eq=False):
     misses: str = ""
     noise: str = ""
     event_types: frozenset[str] | None = None
+    fold: Output | None = None
 
     @property
     def where(self) -> str:
@@ -79,6 +81,10 @@ class Rule(Struct, frozen=True, eq=False):
                 if value is not None:
                     found[operand.shown] = list(value) if isinstance(value, tuple) else value
         return found
+
+    def fold_key(self, context: Any) -> str | None:
+        """What repeats of this rule have in common: events with one key need be told of once. None: none do."""
+        return self.fold.render(context) if self.fold is not None else None
 
     def holds(self, context: Any) -> bool:
         """Whether the condition holds, worked out the plain way: for tools, not for the engine."""

@@ -196,7 +196,9 @@ def _read_other(reader: "_Reader") -> Name | None:
     """A field on the right: `val(proc.name)` or `tolower(proc.name)`."""
     at = reader.at
     found = reader.match(_NAME)
-    if found is not None and reader.text.startswith("(", reader.at):
+    if found in MODIFIERS and reader.take("("):
+        raise ConditionError(at, f"the modifier `{found}` is not supported", "write the comparisons out with `or`")
+    if found is not None and reader.sees("("):
         if found == "val":
             reader.take_tight("(")
             reader.skip()
@@ -206,8 +208,6 @@ def _read_other(reader: "_Reader") -> Name | None:
             return operand
         if found in TRANSFORMERS or found in LATER_TRANSFORMERS:
             return _read_operand(reader, found, at)
-        if found in MODIFIERS:
-            raise ConditionError(at, f"the modifier `{found}` is not supported", "write the comparisons out with `or`")
     reader.at = at
     return None
 

@@ -107,7 +107,7 @@ class Test(Struct, frozen=True):
 
 
 class Macro(Struct, frozen=True, eq=False):
-    """A checked macro; the rules that use it share this one object. `height` counts levels of the tree below."""
+    """A checked macro; the rules that use it share this one object. `height` is its own levels, itself included."""
 
     name: str
     body: "Checked"
@@ -124,7 +124,7 @@ def height(tree: Parsed | Checked) -> int:
     waiting: list[tuple[Parsed | Checked, int]] = [(tree, 1)]
     while waiting:
         node, level = waiting.pop()
-        tallest = max(tallest, level + (node.height if isinstance(node, Macro) else 0))
+        tallest = max(tallest, level + (node.height - 1 if isinstance(node, Macro) else 0))
         if isinstance(node, And | Or):
             waiting.extend((part, level + 1) for part in node.parts)
         elif isinstance(node, Not):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from outrider_rules import Catalogue, Field, RuleSet, RulesError, RuleSource, load_rules
+from outrider_rules import Catalogue, Field, RulesError, RuleSet, RuleSource, load_rules
 
 STOCK = Path(__file__).parents[3] / "shared" / "corpora" / "falco-rules"
 STOCK_FILES = ("falco_rules.yaml", "falco-incubating_rules.yaml", "falco-sandbox_rules.yaml")
@@ -141,3 +141,15 @@ def match(load: Callable[..., RuleSet]) -> Callable[..., bool]:
         return compiled
 
     return matches
+
+
+@pytest.fixture(scope="session")
+def stock() -> list[RuleSource]:
+    """Falco's three stock files."""
+    return stock_sources()
+
+
+@pytest.fixture(scope="session")
+def stock_catalogue(stock: list[RuleSource]) -> Catalogue:
+    """A catalogue that knows every field the stock files name."""
+    return Catalogue(stock_fields(stock))
