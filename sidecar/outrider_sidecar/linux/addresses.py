@@ -43,9 +43,12 @@ class LocalAddresses:
         self._changes.close()
 
     def refresh(self) -> None:
-        """Read the addresses anew."""
-        self._changes.drain()
-        self._addresses = self._read()
+        """Read the addresses anew; where the kernel cannot list them just now, the known ones stay."""
+        try:
+            self._changes.drain()
+            self._addresses = self._read()
+        except OSError:
+            return  # a dump that did not come to its end; the next change asks again
 
     def __contains__(self, address: object) -> bool:
         return address in self._addresses or (isinstance(address, str) and address.startswith("127."))

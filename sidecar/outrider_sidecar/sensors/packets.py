@@ -5,11 +5,12 @@ What a packet means is decided in `traffic`; here it is fetched, and what the ke
 
 import select
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
 from outrider_sidecar.linux.addresses import LocalAddresses
-from outrider_sidecar.linux.packet import RECEIVE_BUFFER_BYTES, Captured, PacketTap
+from outrider_sidecar.linux.packet import RECEIVE_BUFFER_BYTES, PacketTap
 from outrider_sidecar.sensors import Capability, Emit
 from outrider_sidecar.sensors.owners import OwnerFinder
 from outrider_sidecar.sensors.traffic import TrafficCounts, TrafficReader
@@ -43,7 +44,8 @@ class PacketSensor:
         self._ignore = ignore
         self._buffer_bytes = buffer_bytes
         self._opened: tuple[PacketTap, LocalAddresses, TrafficReader] | None = None
-        self._asked_ns = 0
+        self._asked_ns = time.time_ns()
+        self._read_since = False
         self.counts = TrafficCounts()
         self.lost = 0
 
@@ -85,21 +87,22 @@ class PacketSensor:
                     addresses.refresh()
                 if tap.fileno() in ready:
                     self._read_burst(tap, reader, emit)
+                if self._read_since and time.time_ns() - self._asked_ns >= LOST_EVERY_NS:
+                    self._tell_lost(tap, emit)
         finally:
             self.close()
 
     def _read_burst(self, tap: PacketTap, reader: TrafficReader, emit: Emit) -> None:
-        captured: Captured | None = None
         for _ in range(_BURST):
-            if (latest := tap.receive()) is None:
+            if (captured := tap.receive()) is None:
                 break
-            captured = latest
+            self._read_since = True
             reader.read(captured, emit)
-        if captured is not None and captured.at_ns - self._asked_ns >= LOST_EVERY_NS:
-            self._tell_lost(tap, captured.at_ns, emit)
 
-    def _tell_lost(self, tap: PacketTap, at_ns: int, emit: Emit) -> None:
-        lost, since_ns, self._asked_ns = tap.take_lost(), self._asked_ns, at_ns
+    def _tell_lost(self, tap: PacketTap, emit: Emit) -> None:
+        at_ns, since_ns = time.time_ns(), self._asked_ns
+        self._asked_ns, self._read_since = at_ns, False
+        lost = tap.take_lost()
         if lost:
             self.lost += lost
             reason = f"{lost} packets came faster than they were read"
