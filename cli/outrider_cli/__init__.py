@@ -1,0 +1,1 @@
+"""The `outrider` command. May import all of ours; is imported by none."""

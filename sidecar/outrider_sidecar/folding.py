@@ -1,7 +1,6 @@
 """Repeats: which findings say nothing new. Bounded, and what is folded is counted."""
 
 from collections import OrderedDict
-from collections.abc import Hashable
 from typing import Final
 
 from outrider_rules import Rule
@@ -19,7 +18,7 @@ class Folding:
     """Remembers what was told. `folded` counts what was not."""
 
     def __init__(self) -> None:
-        self._told: OrderedDict[Hashable, int] = OrderedDict()
+        self._told: OrderedDict[tuple[str, int, str], int] = OrderedDict()
         self._minutes: dict[str, tuple[int, int]] = {}
         self.folded = 0
 
@@ -31,10 +30,10 @@ class Folding:
         return repeat
 
     def _is_known(self, rule: Rule, context: Context, at_ns: int) -> bool:
-        if not rule.fold:
+        fold_key = rule.fold_key(context)
+        if fold_key is None:
             return False
-        container = context.container.mnt_ns if context.container else 0
-        key = (rule.name, container, *(_hashable(v) for v in rule.fold_key(context)))
+        key = (rule.name, context.container.mnt_ns if context.container else 0, fold_key)
         last_ns = self._told.get(key)
         if last_ns is not None and at_ns - last_ns < FOLD_FOR_NS:
             return True
@@ -50,7 +49,3 @@ class Folding:
         count = count + 1 if minute == this_minute else 1
         self._minutes[name] = (this_minute, count)
         return count > MAX_A_MINUTE
-
-
-def _hashable(value: object) -> Hashable:
-    return tuple(value) if isinstance(value, list) else value  # type: ignore[return-value]  # field values are plain

@@ -2,11 +2,11 @@
 
 import hashlib
 
-from outrider_rules import Rule
+from outrider_rules import Rule, Value
 from outrider_sidecar.fields.context import Context
 from outrider_sidecar.world.tree import Process
 from outrider_wire.events import ProcessId
-from outrider_wire.findings import Ancestor, Finding, ProcessView
+from outrider_wire.findings import Ancestor, Evidence, Finding, ProcessView
 from outrider_wire.timestamps import to_rfc3339
 
 MAX_COMMAND = 4_096
@@ -26,15 +26,19 @@ def make_finding(rule: Rule, context: Context, *, agent: str = "") -> Finding:
         at=at,
         process=process_view(process, context) if process else None,
         container=context.container.view if context.container else None,
-        evidence=rule.evidence(context),
+        evidence={name: _plain(value) for name, value in rule.evidence(context).items()},
         attribution=context.world.attribution_of(context.event),
-        description=rule.render(context),
+        description=rule.render(context).strip(),
         remedy=rule.remedy.strip(),
         priority=rule.priority,
         tags=list(rule.tags),
         task=context.world.containers.task,
         agent=agent,
     )
+
+
+def _plain(value: Value) -> Evidence:
+    return [str(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def process_view(process: Process, context: Context) -> ProcessView:

@@ -99,9 +99,7 @@ class HttpTransport:
         except (ValueError, RecursionError) as error:
             raise DeliveryError("the collector's answer makes no sense: is it one?") from error
 
-    def _exchange(
-        self, path: str, content_type: str, body: bytes, timeout_s: float
-    ) -> tuple[int, str | None, bytes]:
+    def _exchange(self, path: str, content_type: str, body: bytes, timeout_s: float) -> tuple[int, str | None, bytes]:
         if self._connection is None:
             self._connection = self._connect(timeout_s)
         connection = self._connection

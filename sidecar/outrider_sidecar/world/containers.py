@@ -42,9 +42,12 @@ def container_id(cgroup: str) -> str:
 
 
 class Containers:
-    """Every container of the task that was seen, by mount namespace."""
+    """Every container of the task that was seen, by mount namespace.
 
-    def __init__(self, new_drift: Callable[[int], DriftRecord], *, own_mnt_ns: int = 0) -> None:
+    `new_drift(mnt_ns, baseline_ns)` makes the drift record of a new one.
+    """
+
+    def __init__(self, new_drift: Callable[[int, int], DriftRecord], *, own_mnt_ns: int = 0) -> None:
         self.task: TaskView | None = None
         self._new_drift = new_drift
         self._own_mnt_ns = own_mnt_ns
@@ -66,8 +69,10 @@ class Containers:
         if container is None:
             if len(self._by_ns) >= MAX_CONTAINERS:
                 del self._by_ns[next(iter(self._by_ns))]
-            container = Container(mnt_ns, self._new_drift(started_at_ns), first_seen_ns=at_ns)
+            container = Container(mnt_ns, self._new_drift(mnt_ns, started_at_ns), first_seen_ns=at_ns)
             self._by_ns[mnt_ns] = container
+        elif not container.created_at_ns and 0 < started_at_ns < container.drift.baseline_ns:
+            container.drift.set_baseline(started_at_ns)
         if cgroup and not container.id:
             container.id = container_id(cgroup)
             self._name(container)

@@ -13,8 +13,8 @@ mtime alone may be anything, since `touch -d`, `cp -p` and `mv` keep or set it. 
 
 A hard link to an image's file is a new name for old bytes. The new name is new (somebody made a program appear
 there, and renaming /bin/sh is a way to hide it); the old name is not, though they share inode and ctime. Names
-made by link(2) are therefore remembered by path alone, all others by inode too, so that a rename of a directory
-above does not lose them.
+made by link(2) are therefore remembered by path alone, all others by inode too while it has one name, so that a
+rename of a directory above does not lose them.
 
 A file with no name left when it was started (deleted, O_TMPFILE, memfd) is fileless, whatever its age.
 """
@@ -132,6 +132,8 @@ class DriftRecord:
             self._remember(SeenFile(file.path, event.change, event.at_ns, file.dev, file.ino, event.actor))
 
     def _remember(self, seen: SeenFile) -> None:
+        if (before := self._seen.get(seen.path)) is not None:
+            self._forget_inode(before)
         self._seen[seen.path] = seen
         self._seen.move_to_end(seen.path)
         if seen.ino and seen.change != "linked":
@@ -139,8 +141,11 @@ class DriftRecord:
         while len(self._seen) > self._max_seen:
             _, oldest = self._seen.popitem(last=False)
             self._forgotten_ns = max(self._forgotten_ns, oldest.at_ns)
-            if self._by_inode.get((oldest.dev, oldest.ino)) == oldest.path:
-                del self._by_inode[oldest.dev, oldest.ino]
+            self._forget_inode(oldest)
+
+    def _forget_inode(self, seen: SeenFile) -> None:
+        if self._by_inode.get((seen.dev, seen.ino)) == seen.path:
+            del self._by_inode[seen.dev, seen.ino]
 
     def judge(self, file: FileFacts) -> Drift:
         """Whether a file, as it was when it was started or loaded, is new."""
@@ -172,5 +177,5 @@ class DriftRecord:
         by_path = self._seen.get(file.path) or self._seen.get(file.path.removesuffix(_DELETED))
         if by_path is not None:
             return by_path
-        path = self._by_inode.get((file.dev, file.ino))
+        path = self._by_inode.get((file.dev, file.ino)) if file.nlink == 1 else None
         return self._seen.get(path) if path is not None else None

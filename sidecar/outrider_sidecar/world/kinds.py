@@ -27,6 +27,7 @@ _CHANGES: Final = {
     "deleted": "unlink",
     "attributes": "chmod",
     "linked": "link",
+    "found": "file_found",
 }
 _FIXED: Final[dict[type, str]] = {
     ProcessStarted: "clone",

@@ -4,7 +4,6 @@ It belongs to the engine's thread and does no input or output of its own: what i
 """
 
 from collections.abc import Callable
-from typing import Final
 
 import msgspec
 
@@ -41,9 +40,8 @@ StartedAt = Callable[[ProcessId], int]
 LibrariesOf = Callable[[ProcessExecuted], list[LibraryLoaded]]
 """Libraries that a program was started with orders to load, as they lie in its container."""
 NewLibrariesOf = Callable[[ProcessExited, int], list[LibraryLoaded]]
-
-MAX_UNOWNED: Final = 256
-"""Most connections and questions held back for their owner's exit stop."""
+OnProgram = Callable[[Container, Process], None]
+"""Called with each program that is started, and where: the file watch follows containers and their programs."""
 
 
 class World:
@@ -60,6 +58,7 @@ class World:
         started_at: StartedAt,
         ordered_libraries: LibrariesOf,
         exit_libraries: NewLibrariesOf,
+        on_program: OnProgram,
     ) -> None:
         self.tree = tree
         self.containers = containers
@@ -70,6 +69,7 @@ class World:
         self._started_at = started_at
         self._ordered_libraries = ordered_libraries
         self._exit_libraries = exit_libraries
+        self._on_program = on_program
 
     def apply(self, event: Event) -> list[Event]:
         """Take in one event; give back it, completed, and what follows from it, in order."""
@@ -138,7 +138,9 @@ class World:
 
     def _see(self, process: Process, at_ns: int, cgroup: str = "") -> None:
         began_ns = self._started_at(process.id) if process.seen != "exec" else at_ns
-        self.containers.see(process.mnt_ns, cgroup, at_ns, began_ns)
+        container = self.containers.see(process.mnt_ns, cgroup, at_ns, began_ns)
+        if container is not None:
+            self._on_program(container, process)
 
     def _executed(self, event: ProcessExecuted) -> list[Event]:
         process = self.tree.execute(event)

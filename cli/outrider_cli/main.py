@@ -1,0 +1,57 @@
+"""`outrider`: one command, whose subcommands import what they need when they are called.
+
+Exit codes: 0 ok, 1 findings (where asked to fail on them), 2 misuse, 77 not possible here.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from outrider_wire.errors import ConfigError, Unavailable
+
+MISUSE: Final = 2
+NOT_POSSIBLE: Final = 77
+
+COMMANDS: Final = (
+    ("watch", "outrider_cli.watch", "run one command under watch on this machine"),
+    ("lab", "outrider_cli.lab", "run a command in a real task shaped like Fargate's, on this machine"),
+    ("run", "outrider_cli.run", "the sidecar: guard the task it is in"),
+    ("health", "outrider_cli.health", "whether the sidecar of this container is well"),
+    ("doctor", "outrider_cli.doctor", "what can be seen here, and why not the rest"),
+    ("collector", "outrider_cli.collector", "the collector"),
+    ("findings", "outrider_cli.findings", "ask a collector for findings"),
+    ("agents", "outrider_cli.agents", "ask a collector for its agents"),
+    ("rules", "outrider_cli.rules", "list or check rules"),
+    ("fields", "outrider_cli.fields", "the fields a rule may use"),
+)
+"""Name, module and what it does. Each module has `add_arguments(parser)` and `run(arguments) -> int`."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; the exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="outrider", description="A runtime guard for containers on Amazon ECS.")
+    subparsers = parser.add_subparsers(dest="subcommand", metavar="COMMAND", required=True)
+    chosen = next((word for word in argv if not word.startswith("-")), "")
+    for name, module, purpose in COMMANDS:
+        subparser = subparsers.add_parser(name, help=purpose, description=purpose.capitalize() + ".")
+        if name == chosen:
+            importlib.import_module(module).add_arguments(subparser)
+    arguments = parser.parse_args(argv)
+    module = next(module for name, module, _ in COMMANDS if name == arguments.subcommand)
+    try:
+        return int(importlib.import_module(module).run(arguments))
+    except ConfigError as error:
+        print(f"outrider: {error}", file=sys.stderr)
+        return MISUSE
+    except Unavailable as error:
+        print(f"outrider: not possible here: {error}", file=sys.stderr)
+        return NOT_POSSIBLE
+    except BrokenPipeError:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""The sidecar of a task, put together: what `outrider run` starts."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from outrider_sidecar import SOFTWARE
+from outrider_sidecar.guard import Guard, Plan
+from outrider_sidecar.health import Health
+from outrider_sidecar.heartbeat import Heartbeat
+from outrider_sidecar.intel import load_intel
+from outrider_sidecar.journal import Journal, load_resume_key
+from outrider_sidecar.linux import procfs
+from outrider_sidecar.linux.sock_diag import SocketTable
+from outrider_sidecar.log import say
+from outrider_sidecar.memory import Memory
+from outrider_sidecar.naming import Naming
+from outrider_sidecar.outlets import JournalSink, LinesSink, Sinks
+from outrider_sidecar.rulebook import load_rulebook
+from outrider_sidecar.sensors import Capability, Sensor
+from outrider_sidecar.sensors.attach import TaskScope, TracerOptions, probe_attach
+from outrider_sidecar.sensors.files import probe_inotify
+from outrider_sidecar.sensors.owners import OwnerFinder
+from outrider_sidecar.sensors.packets import PacketSensor, probe_packet
+from outrider_sidecar.settings import Settings, token_of
+from outrider_sidecar.shipping import Shipping
+from outrider_sidecar.supervisor import supervise
+from outrider_wire.errors import ProcessGone, Unavailable
+from outrider_wire.signing import SigningKey
+
+FLUSH_S: Final = 4.0
+"""Longest that the end waits for the collector."""
+
+
+def run_sidecar(settings: Settings) -> int:
+    """Guard the task until SIGTERM; the exit code. Raises ConfigError before anything is started."""
+    own_mnt_ns = procfs.namespace(os.getpid(), "mnt")
+    rules = load_rulebook(settings.rules)
+    intel = load_intel(settings.intel)
+    token_of(settings)
+    capabilities = probe_all(in_task=True)
+    for capability in capabilities:
+        say(
+            f"{capability.sense}: {capability.sensor} " + ("sees" if capability.available else "is blind"),
+            reason=capability.reason,
+            remedy=capability.remedy,
+        )
+    key = SigningKey.generate()
+    attach = settings.attach and _is_available(capabilities, "attach")
+
+    def engine_main(pipe_fd: int, heartbeat: Heartbeat) -> int:
+        root = Path(settings.journal_dir)
+        journal = Journal.open(root, limit_bytes=settings.journal_limit_bytes, key=key)
+        memory = Memory(root)
+        shipping = Shipping(settings, journal, key, load_resume_key(root), capabilities)
+        naming = Naming(settings.metadata_uri)
+        health = Health(root, capabilities)
+        sinks = Sinks(JournalSink(journal, events=settings.send_events))
+        if settings.findings_file:
+            sinks.add(LinesSink(settings.findings_file))
+        plan = Plan(
+            agent=key.agent,
+            rules=rules,
+            intel=intel,
+            own_mnt_ns=own_mnt_ns,
+            sensors=_sensors(capabilities, own_mnt_ns),
+            expected_drift=settings.expected_drift,
+            chores=(
+                naming.chore,
+                memory.chore,
+                shipping.chore,
+                lambda guard: health.write(shipping.status() | {"guarded": len(guard.tree.living())}),
+            ),
+        )
+        guard = Guard(plan, sinks, heartbeat)
+        memory.recall(guard)
+        shipping.start()
+        try:
+            guard.run(pipe_fd)
+        finally:
+            memory.keep(guard)
+            shipping.flush(FLUSH_S)
+            journal.close()
+            health.remove()
+        return 0
+
+    options = TracerOptions(
+        scope=TaskScope(own_mnt_ns),
+        released_paths=frozenset(settings.release),
+        open_sockets=lambda: SocketTable().find,
+    )
+    stop_after_s = max(settings.stop_timeout_s - 5.0, 0.0)
+    say("outrider starts", software=SOFTWARE, agent=key.agent, rules=len(rules), domains=len(intel))
+    return supervise(engine_main, tracer=options if attach else None, stop_after_s=stop_after_s)
+
+
+def probe_all(*, in_task: bool) -> tuple[Capability, ...]:
+    """What can be seen here, each found out by doing it."""
+    return (probe_attach(in_task=in_task), probe_inotify(), probe_packet())
+
+
+def _is_available(capabilities: tuple[Capability, ...], sensor: str) -> bool:
+    return any(c.sensor == sensor and c.available for c in capabilities)
+
+
+def _sensors(capabilities: tuple[Capability, ...], own_mnt_ns: int) -> tuple[Sensor, ...]:
+    sensors: list[Sensor] = []
+    if _is_available(capabilities, "packet"):
+        sensors.append(PacketSensor(OwnerFinder(), ignore=lambda pid: _is_ours(pid, own_mnt_ns)))
+    return tuple(sensors)
+
+
+def _is_ours(pid: int, own_mnt_ns: int) -> bool:
+    try:
+        return procfs.namespace(pid, "mnt") == own_mnt_ns
+    except (ProcessGone, Unavailable):
+        return False

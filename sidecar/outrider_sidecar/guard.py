@@ -1,0 +1,218 @@
+"""The engine's process, put together: sensors in threads, one engine thread, the journal and the shipper.
+
+Nothing here judges; this is where objects are made and joined. `Guard` is the same for a task and for `watch`;
+what differs comes in a `Plan`.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Final
+
+from msgspec import Struct
+
+from outrider_rules import RuleSet
+from outrider_sidecar.clocks import started_at_ns
+from outrider_sidecar.engine import Engine, Sink
+from outrider_sidecar.heartbeat import Heartbeat, Slot
+from outrider_sidecar.intake import Intake, read_pipe
+from outrider_sidecar.intel import Intel
+from outrider_sidecar.linux.sock_diag import SocketTable
+from outrider_sidecar.log import say
+from outrider_sidecar.sensors import Sensor
+from outrider_sidecar.sensors.buildids import BuildIds
+from outrider_sidecar.sensors.files import FileSensor
+from outrider_sidecar.sensors.holdings import look_at
+from outrider_sidecar.sensors.libraries import LibrarySensor
+from outrider_sidecar.sensors.orders import LibraryOrders, root_of
+from outrider_sidecar.settings import ExpectedDrift
+from outrider_sidecar.world.containers import Container, Containers
+from outrider_sidecar.world.drift import DriftRecord, DriftState
+from outrider_sidecar.world.lineage import Held
+from outrider_sidecar.world.shells import Shells
+from outrider_sidecar.world.ties import TieTracker
+from outrider_sidecar.world.tree import Process, ProcessTree
+from outrider_sidecar.world.world import World
+from outrider_wire.errors import ProcessGone, Unavailable
+from outrider_wire.events import Event, FileChanged, LibraryLoaded, ProcessExited, SightLost, SocketFacts
+
+IDLE_WAIT_S: Final = 0.25
+BUSY_WAIT_S: Final = 0.01
+TICK_S: Final = 0.01
+MAX_PLACES: Final = 64
+"""Most directories of programs watched besides the ordinary places, in each container."""
+
+
+class Plan(Struct, frozen=True):
+    """What differs between a task and one watched command.
+
+    `own_mnt_ns` is not guarded (0: nothing is left out). `baseline_ns` is from when on files count as new, 0 where
+    each container tells its own. `sensors` run in threads of their own besides the file watch.
+    """
+
+    agent: str
+    rules: RuleSet
+    intel: Intel
+    own_mnt_ns: int = 0
+    baseline_ns: int = 0
+    sensors: Sequence[Sensor] = ()
+    expected_drift: tuple[ExpectedDrift, ...] = ()
+    chores: Sequence[Callable[["Guard"], None]] = ()
+    """Called in the engine's thread a few times a second: health, naming of containers, state."""
+
+
+class Guard:
+    """All that one engine process owns."""
+
+    def __init__(self, plan: Plan, sink: Sink, heartbeat: Heartbeat) -> None:
+        self.plan = plan
+        self.heartbeat = heartbeat
+        self.stop = threading.Event()
+        self.intake = Intake(clock_ns=time.time_ns)
+        self.tree = ProcessTree()
+        self.containers = Containers(self._new_drift, own_mnt_ns=plan.own_mnt_ns)
+        self._sockets: SocketTable | None = None
+        self.earlier_drift: Callable[[int], DriftState | None] = lambda _: None
+        """What an earlier sidecar remembered of a container."""
+        self.unguarded_for_ms = 0
+        self._places: dict[int, set[str]] = {}
+        self._build_ids = BuildIds(self._pids_of)
+        self._orders = LibraryOrders(self._roots_of)
+        self.files = FileSensor(pids_of=self._pids_of, on_unmount=self._unmounted)
+        self.libraries = LibrarySensor(pids_of=self._pids_of, wanted=self._want_libraries)
+        shells = Shells(self._build_ids.of_process, self._build_ids.of_shells)
+        self.world = World(
+            tree=self.tree,
+            containers=self.containers,
+            shells=shells,
+            ties=TieTracker(self.tree, shells, self._look, clock=time.monotonic),
+            intel=plan.intel,
+            started_at=started_at_ns,
+            ordered_libraries=self._orders.of,
+            exit_libraries=self._exit_libraries,
+            on_program=self._follow,
+        )
+        self.engine = Engine(
+            world=self.world,
+            rules=plan.rules,
+            sink=sink,
+            agent=plan.agent,
+            expected_drift=plan.expected_drift,
+            clock=time.monotonic,
+        )
+
+    def run(self, pipe_fd: int) -> None:
+        """Judge until asked to stop; called in the main thread."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stop.set())
+        threads = self._start_threads(pipe_fd)
+        self._loop()
+        self.engine.flush()
+        for thread in threads:
+            thread.join(timeout=1.0)
+
+    def _loop(self) -> None:
+        next_tick_s = next_chores_s = 0.0
+        while not (self.stop.is_set() and len(self.intake) == 0):
+            item = self.intake.take(BUSY_WAIT_S if self.engine.waiting else IDLE_WAIT_S)
+            if callable(item):
+                item()
+            elif item is not None:
+                self._handle(item)
+            now_s = time.monotonic()
+            if now_s >= next_tick_s:
+                next_tick_s = now_s + TICK_S
+                self.heartbeat.beat(Slot.ENGINE_BEAT)
+                self.engine.tick(time.time_ns())
+            if now_s >= next_chores_s:
+                next_chores_s = now_s + IDLE_WAIT_S
+                for chore in self.plan.chores:
+                    chore(self)
+
+    def _handle(self, event: Event) -> None:
+        self.engine.handle(event)
+        if isinstance(event, FileChanged):
+            self._orders.changed(event)
+            self.libraries.remember(event)
+
+    def _start_threads(self, pipe_fd: int) -> list[threading.Thread]:
+        jobs: list[tuple[str, Callable[[], None]]] = [
+            ("pipe", partial(self._read_pipe, pipe_fd)),
+            *((sensor.name, partial(self._run_sensor, sensor)) for sensor in self._sensors()),
+        ]
+        threads = [threading.Thread(target=job, name=f"outrider-{name}", daemon=True) for name, job in jobs]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def _read_pipe(self, pipe_fd: int) -> None:
+        """The pipe ends when the supervisor says that it is over."""
+        read_pipe(pipe_fd, self.intake.put, self.stop)
+        self.stop.set()
+
+    def _sensors(self) -> list[Sensor]:
+        return [self.files, self.libraries, *self.plan.sensors]
+
+    def _run_sensor(self, sensor: Sensor) -> None:
+        """A sensor that cannot go on takes only itself away, and that is told."""
+        try:
+            sensor.run(self.intake.put, self.stop)
+        except (Unavailable, OSError) as error:
+            say(f"{sensor.name} cannot see: {error}", sensor=sensor.name)
+            self.intake.put(SightLost(time.time_ns(), sensor.name, str(error)))
+
+    def _new_drift(self, mnt_ns: int, started_ns: int) -> DriftRecord:
+        watched_since = partial(self.files.watched_since, mnt_ns)
+        earlier = self.earlier_drift(mnt_ns)
+        if earlier is not None:
+            return DriftRecord.restore(earlier, watched_since)
+        return DriftRecord(self.plan.baseline_ns or started_ns, watched_since)
+
+    def _follow(self, container: Container, process: Process) -> None:
+        """Watch a container's files, and the directories its programs and scripts come from."""
+        places = self._places.setdefault(container.mnt_ns, set())
+        wanted = {path.rpartition("/")[0] for path in _program_paths(process)} - places - {""}
+        if (places and not wanted) or len(places) >= MAX_PLACES:
+            return
+        places |= wanted or {"/"}
+        self.files.add_root(container.mnt_ns, process.id.pid, tuple(wanted), baseline_ns=container.drift.baseline_ns)
+
+    def _unmounted(self, mnt_ns: int) -> None:
+        self.intake.put(partial(self._forget_places, mnt_ns))
+
+    def _forget_places(self, mnt_ns: int) -> None:
+        """The container's file system went away: it is watched anew from its next program on."""
+        self._places.pop(mnt_ns, None)
+        self.libraries.forget_root(mnt_ns)
+
+    def _pids_of(self, mnt_ns: int) -> Iterable[int]:
+        return [process.id.pid for process in self.tree.living(mnt_ns)]
+
+    def _roots_of(self, pid: int, mnt_ns: int) -> Iterable[str]:
+        others = [p for p in self._pids_of(mnt_ns) if p != pid][:4]
+        return [root_of(p) for p in ([pid] if pid else []) + others]
+
+    def _exit_libraries(self, event: ProcessExited, mnt_ns: int) -> list[LibraryLoaded]:
+        process = self.tree.get(event.process)
+        return self.libraries.at_exit(event, mnt_ns, process.exe if process is not None else None)
+
+    def _want_libraries(self, wanted: bool) -> None:
+        self.heartbeat[Slot.LIBRARIES_WANTED] = int(wanted)
+
+    def _look(self, processes: Iterable[Process]) -> tuple[list[Held], Mapping[int, SocketFacts]]:
+        return look_at(processes, self._find_sockets)
+
+    def _find_sockets(self, inodes: Iterable[int]) -> Mapping[int, SocketFacts]:
+        if self._sockets is None:
+            self._sockets = SocketTable()
+        try:
+            return self._sockets.find(inodes)
+        except (OSError, ProcessGone):
+            return {}
+
+
+def _program_paths(process: Process) -> list[str]:
+    paths = [process.exe.path] if process.exe.path.startswith("/") and process.exe.nlink else []
+    return [*paths, process.script.path] if process.script is not None else paths
