@@ -7,7 +7,9 @@ The guarded program waits while this runs, so the order and number of system cal
   at the exec stop nothing has been pushed yet), so that no register is read;
 - one process_vm_readv of the stack gives arguments, environment, ids and AT_EXECFN (see stack.py);
 - `exe` is read as a link and then followed: that stat is of the very inode that runs, also when it is unlinked;
-- a pipe's or socket's inode stands in the text of its link; other descriptors are followed by one stat;
+- descriptors 0 to 2 as descriptors.py reads them;
+- the mount namespace is read where the program lies on another device than the last one: whoever enters another
+  container runs from another overlay;
 - `cgroup` costs as much as four links and is read once for each mount namespace.
 
 What cannot be read is named in `missing` and keeps its default: nothing is made up. A 32-bit program, or one
@@ -15,7 +17,6 @@ with more arguments than fit one read, is read from cmdline, environ and status 
 """
 
 import os
-import stat
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -26,6 +27,7 @@ from msgspec import Struct
 from outrider_sidecar.decode.environ import kept_environment
 from outrider_sidecar.decode.script import asked_to_run
 from outrider_sidecar.linux import ptrace
+from outrider_sidecar.linux.descriptors import read_descriptor_at
 from outrider_sidecar.linux.procfs import PROC, file_facts, read_bytes
 from outrider_sidecar.linux.rootpath import stat_in_root
 from outrider_sidecar.linux.stack import MAX_ARGV_BYTES, InitialStack, decode_stack, is_64_bit
@@ -35,7 +37,8 @@ from outrider_wire.text import clean_text
 FindSockets = Callable[[Iterable[int]], dict[int, SocketFacts]]
 """Facts of the sockets with these inode numbers, as far as sock_diag(7) knows them. Raises OSError."""
 
-STACK_BYTES: Final = 8 * 1024
+STACK_BYTES: Final = 20 * 1024
+"""Read at first: the kernel leaves a random gap of up to 8 KiB below the strings."""
 MAX_ENVIRONMENT_BYTES: Final = 128 * 1024
 MAX_KNOWN_NAMESPACES: Final = 1024
 _LOOK: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
@@ -84,9 +87,20 @@ class FactReader:
         self._known_namespaces: set[int] = set()
 
     def read(
-        self, pid: int, *, parent: ProcessId | None, seen: Seen, start_ticks: int = 0, at_ns: int | None = None
+        self,
+        pid: int,
+        *,
+        parent: ProcessId | None,
+        seen: Seen,
+        start_ticks: int = 0,
+        at_ns: int | None = None,
+        mnt_ns: tuple[int, int] = (0, 0),
     ) -> ProcessExecuted:
-        """What a process runs; with `seen` "exec" it must be held at its exec stop. Never raises ProcessGone."""
+        """What a process runs; with `seen` "exec" it must be held at its exec stop. Never raises ProcessGone.
+
+        `mnt_ns` is the mount namespace it had, and the device of the program it ran there: where the device is
+        still the same, so is the container, and the namespace is not read again.
+        """
         at_ns = time.time_ns() if at_ns is None else at_ns
         try:
             here = os.open(f"{self._proc}/{pid}", _LOOK)
@@ -95,18 +109,25 @@ class FactReader:
                 at_ns, ProcessId(pid, start_ticks), parent, seen, missing=("process",), sensor=self._sensor
             )
         try:
-            return self._read(pid, here, parent, seen, start_ticks, at_ns)
+            return self._read(pid, here, parent, seen, start_ticks, at_ns, mnt_ns)
         finally:
             os.close(here)
 
     def _read(
-        self, pid: int, here: int, parent: ProcessId | None, seen: Seen, start_ticks: int, at_ns: int
+        self,
+        pid: int,
+        here: int,
+        parent: ProcessId | None,
+        seen: Seen,
+        start_ticks: int,
+        at_ns: int,
+        before: tuple[int, int],
     ) -> ProcessExecuted:
         missing: list[str] = []
         birth = _birth(here, missing)
         exe = _exe(here, missing)
         cwd = _link(here, b"cwd", missing, "cwd")
-        mnt_ns = _mount_namespace(here, missing)
+        mnt_ns = before[0] if before[0] and before[1] == exe.dev else _mount_namespace(here, missing)
         stdio, inodes = _stdio(here)
         stack = self._initial_stack(pid, here, birth.stack if birth and seen == "exec" else 0, missing)
         argv = tuple(clean_text(word, limit=MAX_ARGV_BYTES) for word in stack.argv)
@@ -237,28 +258,6 @@ def _stdio(here: int) -> tuple[tuple[Descriptor, ...], list[int]]:
         if descriptor.target.startswith("socket:["):
             sockets.append(descriptor.inode)
     return tuple(found), sockets
-
-
-def read_descriptor_at(here: int, fd: int | str) -> Descriptor:
-    """One descriptor of the process whose /proc directory is `here`, by two system calls. Raises OSError."""
-    name = f"fd/{fd}"
-    target = os.readlink(name.encode(), dir_fd=here)
-    if target.endswith(b"]") and target.startswith((b"pipe:[", b"socket:[")):
-        mode = os.lstat(name, dir_fd=here).st_mode  # the link's permission bits tell how the file was opened
-        access = ("r" if mode & 0o400 else "") + ("w" if mode & 0o200 else "")
-        text = target.decode("ascii")
-        return Descriptor(int(fd), text, int(text[text.index("[") + 1 : -1]), 0, access)
-    status = os.stat(name, dir_fd=here)
-    tty_index = _tty_index(here, fd) if target.startswith(b"/dev/") and b"ptmx" in target else -1
-    fifo = stat.S_ISFIFO(status.st_mode)
-    return Descriptor(int(fd), clean_text(target), status.st_ino, status.st_dev, "", tty_index, fifo)
-
-
-def _tty_index(here: int, fd: int | str) -> int:
-    for line in _content(here, f"fdinfo/{fd}", 1024).splitlines():
-        if line.startswith(b"tty-index:"):
-            return int(line.partition(b":")[2])
-    return -1
 
 
 def _stack_from_files(here: int, missing: list[str]) -> InitialStack:

@@ -6,11 +6,11 @@ the last time. Only descriptors that may lead somewhere are told of: sockets, pi
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from outrider_sidecar.linux.execfacts import read_descriptor_at
+from outrider_sidecar.linux.descriptors import read_descriptor_at
 from outrider_sidecar.linux.procfs import PROC, file_facts
 from outrider_sidecar.linux.rootpath import stat_in_root
 from outrider_wire.events import Descriptor, FileFacts
@@ -20,33 +20,44 @@ MAX_HELD: Final = 64
 MAX_LIBRARIES: Final = 256
 MAX_MAPS_BYTES: Final = 1024 * 1024
 _LOOK: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-_CHANNELS: Final = (b"socket:", b"pipe:", b"/dev/pts/", b"/dev/ptmx", b"/dev/tty")
+TERMINALS: Final = frozenset({4, 5, *range(128, 144)})
+"""Major device numbers of consoles, /dev/tty and /dev/ptmx, and of both sides of pseudo-terminals."""
 
 
-def held_descriptors(pid: int, *, proc: Path = PROC) -> tuple[Descriptor, ...]:
-    """The first MAX_HELD sockets, pipes, fifos and terminals that a process has open; () where it is gone."""
+def held_descriptors(pid: int, at_exec: tuple[Descriptor, ...] = (), *, proc: Path = PROC) -> tuple[Descriptor, ...]:
+    """The first MAX_HELD sockets, pipes, fifos and terminals that a process has open; () where it is gone.
+
+    `at_exec` are descriptors read before: one that is still of the same file is not read again.
+    """
     try:
         here = os.open(f"{proc}/{pid}", _LOOK)
     except OSError:
         return ()
     try:
-        return tuple(_channels(here, os.listdir(f"{proc}/{pid}/fd")[:MAX_HELD]))
+        known = {each.fd: each for each in at_exec}
+        count = os.stat("fd", dir_fd=here).st_size  # the number of descriptors since Linux 6.2, 0 before
+        numbers = known if 0 < count == len(known) else _numbers(f"{proc}/{pid}/fd")
+        try:
+            return tuple(_channels(here, numbers, known))
+        except FileNotFoundError:
+            return tuple(_channels(here, _numbers(f"{proc}/{pid}/fd"), {}))
     except OSError:
         return ()
     finally:
         os.close(here)
 
 
-def _channels(here: int, names: list[str]) -> Iterator[Descriptor]:
-    for name in names:
-        try:
-            target = os.readlink(f"fd/{name}".encode(), dir_fd=here)
-            if target.startswith(b"anon_inode:"):
-                continue
-            if target.startswith(_CHANNELS) or stat.S_ISFIFO(os.stat(f"fd/{name}", dir_fd=here).st_mode):
-                yield read_descriptor_at(here, name)
-        except OSError:
-            continue
+def _numbers(directory: str) -> list[int]:
+    return sorted(map(int, os.listdir(directory)))[:MAX_HELD]
+
+
+def _channels(here: int, numbers: Iterable[int], known: dict[int, Descriptor]) -> Iterator[Descriptor]:
+    for fd in numbers:
+        status = os.stat(f"fd/{fd}", dir_fd=here)
+        if stat.S_ISSOCK(status.st_mode) or stat.S_ISFIFO(status.st_mode) or os.major(status.st_rdev) in TERMINALS:
+            before = known.get(fd)
+            same = before is not None and before.inode == status.st_ino and before.dev in (0, status.st_dev)
+            yield before if before is not None and same else read_descriptor_at(here, fd)
 
 
 def mapped_files(maps: bytes) -> Iterator[tuple[int, int, bytes]]:

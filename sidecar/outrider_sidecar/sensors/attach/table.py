@@ -12,6 +12,7 @@ class Tracee:
 
     __slots__ = (
         "announced",
+        "exe_dev",
         "exe_inode",
         "exit_descriptors",
         "exit_libraries",
@@ -23,6 +24,7 @@ class Tracee:
         "pid",
         "process",
         "seized_at_ticks",
+        "stdio",
         "tids",
     )
 
@@ -36,6 +38,8 @@ class Tracee:
         self.mnt_ns: int = parent.mnt_ns if parent else 0
         self.seized_at_ticks = 0
         self.exe_inode = 0
+        self.exe_dev: int = parent.exe_dev if parent else 0
+        self.stdio: tuple[Descriptor, ...] = parent.stdio if parent else ()
         self.tids: set[int] | None = None
         self.exit_descriptors: tuple[Descriptor, ...] = ()
         self.exit_sockets: tuple[SocketFacts, ...] = ()

@@ -58,11 +58,14 @@ class Teller:
             parent=self._parent(tracee),
             seen="exec",
             start_ticks=known.start_ticks if known else 0,
+            mnt_ns=(tracee.mnt_ns, tracee.exe_dev),
         )
         if known is None:
             tracee.process = event.process
         self.started(tracee)
         tracee.mnt_ns = event.mnt_ns or tracee.mnt_ns
+        tracee.exe_dev = event.exe.dev
+        tracee.stdio = event.stdio
         self._outlet.put(event)
         self._outlet.flush()
         return event
@@ -73,6 +76,8 @@ class Teller:
         tracee.announced = True
         tracee.process = event.process
         tracee.mnt_ns = event.mnt_ns
+        tracee.exe_dev = event.exe.dev
+        tracee.stdio = event.stdio
         self.processes_seen += 1
         self._outlet.put(ProcessStarted(event.at_ns, event.process, parent, seen, event.mnt_ns, untraced))
         if tracee.pid != self._gated_pid or seen != "snapshot":
@@ -81,7 +86,7 @@ class Teller:
 
     def hold_exit_facts(self, tracee: Tracee) -> None:
         """Read what a tracee at its exit stop still has."""
-        tracee.exit_descriptors = held = held_descriptors(tracee.pid, proc=self._proc)
+        tracee.exit_descriptors = held = held_descriptors(tracee.pid, tracee.stdio, proc=self._proc)
         sockets = [each.inode for each in held if each.target.startswith("socket:[")]
         if sockets:
             tracee.exit_sockets = self._reader.sockets(sockets, [])
