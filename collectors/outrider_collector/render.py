@@ -1,0 +1,86 @@
+"""Findings and agents for a terminal: tables that fit its width, with hostile text escaped."""
+
+import unicodedata
+from collections.abc import Sequence
+
+from outrider_collector.views import AgentView
+from outrider_wire.findings import Finding
+from outrider_wire.text import ELLIPSIS, printable
+
+MIN_WIDTH = 60
+
+GAP = "  "
+
+
+def findings_table(findings: Sequence[Finding], *, width: int) -> str:
+    """One line for each finding: time, severity, type, and what happened, cut to `width` columns."""
+    rows = [(_time(f.at), f.severity, f.type, _process(f), f.description or f.title) for f in findings]
+    return _table(("TIME", "SEVERITY", "TYPE", "PROCESS", "WHAT"), rows, width=width)
+
+
+def agents_table(agents: Sequence[AgentView], *, width: int) -> str:
+    """One line for each agent: id, state, when last heard, batches, what it lost, its task."""
+    rows = [
+        (a.agent[:12], _state(a), _time(a.seen_at), str(a.batches), str(sum(a.facts.lost.values())), _task(a))
+        for a in agents
+    ]
+    return _table(("AGENT", "STATE", "LAST HEARD", "BATCHES", "LOST", "TASK"), rows, width=width)
+
+
+def fit(text: str, columns: int) -> str:
+    """The text, made safe to print, in exactly so many terminal columns."""
+    shown: list[str] = []
+    used = 0
+    clean = printable(text)
+    for character in clean:
+        wide = _columns(character)
+        if used + wide > columns:
+            return _cut(shown, columns)
+        shown.append(character)
+        used += wide
+    return "".join(shown) + " " * (columns - used)
+
+
+def _cut(shown: list[str], columns: int) -> str:
+    used = sum(map(_columns, shown))
+    while shown and used + 1 > columns:
+        used -= _columns(shown.pop())
+    tail = ELLIPSIS if columns > 0 else ""
+    return "".join(shown) + tail + " " * (columns - used - len(tail))
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, width: int) -> str:
+    """All columns but the last as wide as they need, within a third of the width each; the last takes the rest."""
+    width = max(width, MIN_WIDTH)
+    widths = [
+        min(max(sum(map(_columns, printable(line[i]))) for line in (heads, *rows)), width // 3)
+        for i in range(len(heads) - 1)
+    ]
+    left = max(width - sum(widths) - len(GAP) * len(widths), 12)
+    lines = [GAP.join(map(fit, line, [*widths, left])).rstrip() for line in (heads, *rows)]
+    return "\n".join(lines)
+
+
+def _time(text: str) -> str:
+    """Date and time to the second."""
+    return text[:19].replace("T", " ")
+
+
+def _process(finding: Finding) -> str:
+    return f"{finding.process.name}[{finding.process.pid}]" if finding.process else "-"
+
+
+def _state(agent: AgentView) -> str:
+    if agent.status != "live":
+        return agent.status
+    return "ended" if agent.said_goodbye else "silent" if agent.silent else "live"
+
+
+def _task(agent: AgentView) -> str:
+    return agent.task.arn if agent.task else "-"
