@@ -44,9 +44,10 @@ def list_labs(*, root: Path = CGROUPS) -> Iterator[Path]:
 
 
 def is_alive(owner: ProcessId, *, proc: Path = PROC) -> bool:
-    """Whether that very process still runs (a pid is used again, the start time is not)."""
+    """Whether that very process still runs (a pid is used again, the start time is not). A zombie does not."""
     try:
-        return read_stat(owner.pid, proc=proc).process == owner
+        stat = read_stat(owner.pid, proc=proc)
+        return stat.process == owner and stat.state not in "ZX"
     except ProcessGone:
         return False
 

@@ -180,7 +180,7 @@ def _terminal() -> dict[str, str]:
 
 def _folder() -> str:
     """Where CMD begins: where we are, if a container sees that place, else the root."""
-    here = os.getcwd()
+    here = str(Path.cwd())
     return "/" if is_hidden(here) else here
 
 
@@ -188,7 +188,7 @@ def _folder() -> str:
 def _terminated_as_interrupted() -> Iterator[None]:
     """Have SIGTERM and SIGHUP unwind as Ctrl-C does, so that nothing is left behind."""
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}

@@ -35,9 +35,13 @@ class Pipes:
 
 
 class LabProcess:
-    """A running program of the lab. `pid` is of the supervisor's PID namespace; see `Task.processes` for others."""
+    """A running program of the lab. `pid` is of the supervisor's PID namespace; see `Task.processes` for others.
 
-    def __init__(self, argv: Sequence[str], pid: int, ends: tuple[int, int, int, int]) -> None:
+    `lab` is a pidfd of the supervisor: readable when the lab is gone.
+    """
+
+    def __init__(self, argv: Sequence[str], pid: int, ends: tuple[int, int, int, int], *, lab: int) -> None:
+        self._lab = lab
         self.argv = list(argv)
         self.pid = pid
         self._stdin, self._stdout, self._stderr, self._ended = ends
@@ -110,13 +114,15 @@ class LabProcess:
         left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError(f"{self.argv[0]} did not end in time; it wrote {self.output!r} {self.errors!r}")
-        ready, _, _ = select.select([*until, *self._open()], [], [], left)
+        ready, _, _ = select.select([*until, self._lab, *self._open()], [], [], left)
         self._read(ready)
         if self._ended in ready and self._code is None:
             said = os.read(self._ended, 16)
             if not said:
                 raise LabGone(f"the lab ended while {self.argv[0]} ran")
             self._code = int(said)
+        elif self._lab in ready:
+            raise LabGone(f"the lab ended while {self.argv[0]} ran")
 
     def drain(self) -> None:
         """Read what is there now; a child in the background may hold the pipes for longer."""

@@ -23,9 +23,13 @@ STREAMS: Final = ("in", "out", "err", "code")
 
 
 class Resident:
-    """The shell that is the entry point: `script` is the write end of its stdin, `folder` our view of /lab."""
+    """The shell that is the entry point: `script` is the write end of its stdin, `folder` our view of /lab.
 
-    def __init__(self, script: int, folder: Path) -> None:
+    `lab` is a pidfd of the supervisor.
+    """
+
+    def __init__(self, script: int, folder: Path, *, lab: int) -> None:
+        self._lab = lab
         self._script = script
         self._folder = folder
         self._serial = 0
@@ -38,7 +42,7 @@ class Resident:
             os.mkfifo(self._folder / f"{self._serial}.{stream}", 0o600)
         ours = [self._open_reader(stream) for stream in STREAMS[1:]]
         os.write(self._script, self._script_for(line, cwd).encode())
-        return LabProcess([line], 0, (self._open_writer(), ours[0], ours[1], ours[2]))
+        return LabProcess([line], 0, (self._open_writer(), ours[0], ours[1], ours[2]), lab=self._lab)
 
     def run(
         self, command: str | Sequence[str], *, stdin: bytes = b"", timeout_s: float = 30.0, cwd: str = ""

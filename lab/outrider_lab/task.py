@@ -47,6 +47,7 @@ class Task:
         self.ready = False
         self.main: LabProcess | None = None
         self.supervisor_pid = 0
+        self._lab = -1
         self._keeper: subprocess.Popen[bytes] | None = None
         self._sock: socket.socket | None = None
         self._resident: Resident | None = None
@@ -69,9 +70,9 @@ class Task:
         finally:
             pipes.close_theirs()
         self.timings_s, self.facts, self.ready = answer.timings_s, answer.facts, answer.yes
-        self.main = LabProcess(self.settings.main.command or ("sh",), answer.pid, pipes.ours)
+        self.main = LabProcess(self.settings.main.command or ("sh",), answer.pid, pipes.ours, lab=self._lab)
         if not self.settings.main.command:
-            self._resident = Resident(pipes.ours[0], self.volume(MAIN, RESIDENT_DIR))
+            self._resident = Resident(pipes.ours[0], self.volume(MAIN, RESIDENT_DIR), lab=self._lab)
         return self
 
     def close(self) -> None:
@@ -91,6 +92,9 @@ class Task:
         if self.main is not None:
             self.main.close()
             self.main = None
+        if self._lab >= 0:
+            os.close(self._lab)
+            self._lab = -1
 
     def __enter__(self) -> Self:
         return self.start()
@@ -210,6 +214,7 @@ class Task:
             self.close()
             raise LabError("the lab's keeper ended before it began; its reason is on standard error")
         self.supervisor_pid = int(said)
+        self._lab = os.pidfd_open(self.supervisor_pid)
 
     def _launch(self, request: Request, argv: Sequence[str], stdio: tuple[int, int, int] | None) -> LabProcess:
         pipes = Pipes()
@@ -221,7 +226,7 @@ class Task:
             raise
         finally:
             pipes.close_theirs()
-        return LabProcess(argv, answer.pid, pipes.ours)
+        return LabProcess(argv, answer.pid, pipes.ours, lab=self._lab)
 
     def _ask(self, request: Request, fds: tuple[int, ...] = ()) -> Answer:
         with self._lock:
