@@ -144,17 +144,15 @@ class Scanner:
         """Whose directory is next in line."""
         return next((line[0].root for line in self._waiting if line), None)
 
-    def visit_some(self, root: GuardedRoot, root_fd: int | None, count: int) -> None:
-        """Visit the next directories as long as they are of `root`, at most `count`; without a root, pass them by."""
+    def visit_some(self, root: GuardedRoot, root_fd: int, count: int) -> None:
+        """Visit the next directories as long as they are of `root`, at most `count`."""
         for line in self._waiting:
             while line and count:
                 if line[0].root is not root:
                     return
-                visit = line.popleft()
-                root.to_scan -= 1
+                self._visit(line.popleft(), root_fd)
+                root.to_scan -= 1  # only now: it is what says that all is watched
                 count -= 1
-                if root_fd is not None:
-                    self._visit(visit, root_fd)
 
     def _push(self, visit: Visit) -> None:
         if self.waiting >= MAX_WAITING:
@@ -227,19 +225,19 @@ class Scanner:
             node.inspected_ns = self._clock()
 
     def _entry(self, visit: Visit, node: Watched, entry: "os.DirEntry[str]", fd: int, path: bytes) -> None:
-        name = os.fsencode(entry.name)
         try:
             is_dir = entry.is_dir(follow_symlinks=False)
             if is_dir:
-                self._directory(visit, node, name)
+                self._directory(visit, node, os.fsencode(entry.name))
             if visit.label:
+                name = os.fsencode(entry.name)
                 if len(self.listed) < MAX_LISTED:
                     self.listed[node.wd, name] = entry.inode()
                 self._tell(visit, visit.label, path, name, entry.stat(follow_symlinks=False), fd)
             elif visit.since_ns and not is_dir:
                 status = entry.stat(follow_symlinks=False)
                 if status.st_ctime_ns >= visit.since_ns:
-                    self._tell(visit, "found", path, name, status, fd)
+                    self._tell(visit, "found", path, os.fsencode(entry.name), status, fd)
         except OSError:
             return  # the entry is gone meanwhile: the watch tells
 

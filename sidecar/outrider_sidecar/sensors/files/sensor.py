@@ -98,7 +98,7 @@ class FileSensor:
 
     def _command(self, command: Command) -> None:
         self._commands.append(command)
-        os.eventfd_write(self._wake, 1)
+        self.wake()
 
     def watched_since(self, mnt_ns: int, directory: str) -> int | None:
         """Since when no change in a directory went unseen (ns since the epoch); None where that cannot be said."""
@@ -149,6 +149,10 @@ class FileSensor:
             self._watching = None
             self._watches.close()
             self._watches = None
+
+    def wake(self) -> None:
+        """Make `run` look at `stop` at once."""
+        os.eventfd_write(self._wake, 1)
 
     def close(self) -> None:
         """Give back what the constructor took; after `run` ended, or where it never began."""

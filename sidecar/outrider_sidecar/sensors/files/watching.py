@@ -183,11 +183,10 @@ class Watching:
             self._rescan_ns = 0
 
     def _obey(self, root_of: Callable[[GuardedRoot], int | None]) -> None:
-        if self._commands:
-            try:
-                os.eventfd_read(self._wake)
-            except BlockingIOError:
-                pass  # the wake-up was read with an earlier command
+        try:
+            os.eventfd_read(self._wake)
+        except BlockingIOError:
+            pass  # nobody called since the last turn
         while self._commands:
             command = self._commands[0]
             if command.remove:
@@ -250,5 +249,6 @@ class Watching:
             if more <= 0 or root.to_scan or (root.told_ns and now_ns - root.told_ns < TELL_AGAIN_NS):
                 continue
             root.unwatched_told, root.told_ns = root.unwatched, now_ns
-            reason = f"{more} directories of mount namespace {root.mnt_ns} are not watched: {root.unwatched_why}"
+            where = f"{more} directories of mount namespace {root.mnt_ns}, and what lies below them"
+            reason = f"{where}, are not watched: {root.unwatched_why}"
             self._emit(SightLost(now_ns, SENSE, reason, more))

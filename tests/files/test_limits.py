@@ -1,0 +1,163 @@
+"""What the file watch does at its limits: it goes on, and says what it did not see."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+STORM = 20_000
+
+
+def test_of_a_storm_of_creations_all_are_seen_or_the_loss_is_told(guarded):
+    """20,000 files as fast as they can be made: each is told of, or a SightLost says since when not."""
+    container, seen = guarded
+    directory = container.path("/tmp/storm")
+    directory.mkdir()
+    seen.catch_up()
+    fd = os.open(directory, os.O_RDONLY)
+    for count in range(STORM):
+        os.close(os.open(f"f{count}", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+    os.close(fd)
+    seen.catch_up()
+    told = {event.file.path for event in seen.changes if event.change == "created"}
+    missed = [count for count in range(STORM) if f"/tmp/storm/f{count}" not in told]
+    losses = [loss for loss in seen.losses if "overflow" in loss.reason]
+    assert not missed or losses
+
+
+def test_a_real_overflow_is_told_of_and_looked_into(container, watch):
+    """More changes than the kernel queues while the sensor is busy: SightLost, and the program among them is found."""
+    stalled = {"on": False}
+    seen = watch()
+    seen.sensor.add_root(container.mnt_ns, container.pid, baseline_ns=time.time_ns())
+    seen.settle()
+    append, limit = seen.events.append, int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    watching = seen.sensor._watching
+
+    def waiting(event: object) -> None:
+        while stalled["on"]:
+            time.sleep(0.005)
+        append(event)
+
+    watching._teller._emit = waiting
+    stalled["on"] = True
+    fd = os.open(container.path("/tmp"), os.O_RDONLY)
+    for count in range(limit + 5000):
+        os.close(os.open(f"f{count}", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+    os.close(fd)
+    path = container.path("/usr/bin/dropped")
+    path.write_bytes(Path("/bin/true").read_bytes())
+    stalled["on"] = False
+    seen.wait_for("/usr/bin/dropped", "found")
+    assert any("overflow" in loss.reason and loss.since_ns for loss in seen.losses)
+    assert seen.of("/usr/bin/dropped")[-1].kind == "elf"
+
+
+def test_a_reached_bound_is_told_of_with_its_number(container, watch):
+    """With a bound of 24 directories the rest is counted, once, and new directories still have room."""
+    for count in range(20):
+        container.path(f"/usr/lib/d{count}").mkdir()
+    seen = watch(per_container=24, reserved=4)
+    seen.sensor.add_root(container.mnt_ns, container.pid)
+    deadline = time.monotonic() + 10
+    while not seen.losses:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    container.path("/tmp/new").mkdir()
+    seen.catch_up()
+    container.path("/tmp/new/x").write_text("x")
+    seen.wait_for("/tmp/new/x", "created")
+    assert len(seen.losses) == 1
+    loss = seen.losses[0]
+    assert (loss.sense, loss.lost is not None and 10 <= loss.lost <= 20) == ("file", True)
+    assert "24 directories" in loss.reason and str(container.mnt_ns) in loss.reason
+
+
+def test_important_places_come_first(container, watch):
+    """Where there is room for few, scratch directories are watched and libraries are not."""
+    container.path("/usr/lib/late").mkdir()
+    seen = watch(per_container=10, reserved=0)
+    seen.sensor.add_root(container.mnt_ns, container.pid)
+    seen.settle()
+    container.path("/usr/lib/late/x").write_text("x")
+    container.path("/dev/shm/x").write_text("x")
+    seen.wait_for("/dev/shm/x", "created")
+    assert not seen.of("/usr/lib/late/x")
+
+
+def test_depth_is_bounded_and_told_of(container, watch):
+    """Directories deeper than the bound are counted."""
+    container.path("/tmp/" + "/".join("abcdefghij")).mkdir(parents=True)
+    seen = watch(depth=5)
+    seen.sensor.add_root(container.mnt_ns, container.pid)
+    deadline = time.monotonic() + 10
+    while not seen.losses:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert "deeper than 5" in seen.losses[0].reason
+
+
+WITHOUT_INSTANCES = """
+import os, resource, threading
+from outrider_sidecar.linux.inotify import Inotify
+from outrider_sidecar.sensors.files import FileSensor, probe_inotify
+from outrider_wire.errors import Unavailable
+wake = os.eventfd(0)
+used = []
+resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+try:
+    while True:
+        used.append(Inotify())
+except Unavailable:
+    pass
+capability = probe_inotify()
+assert not capability.available and "max_user_instances" in capability.remedy, capability
+sensor, seen, stop = FileSensor(), [], threading.Event()
+thread = threading.Thread(target=sensor.run, args=(seen.append, stop))
+thread.start()
+while not seen:
+    pass
+stop.set()
+thread.join()
+print(type(seen[0]).__name__, seen[0].sense, seen[0].reason)
+"""
+
+
+def test_when_all_instances_are_used_up_it_is_told_of_with_the_remedy():
+    """EMFILE at open makes the probe say no, and the sensor tell of its loss and go on trying."""
+    result = subprocess.run([sys.executable, "-c", WITHOUT_INSTANCES], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("SightLost file no inotify instance")
+    assert "max_user_instances" in result.stdout
+
+
+def test_used_up_watches_are_told_of_with_the_remedy(guarded, monkeypatch):
+    """ENOSPC at a new directory is told of, and the sensor goes on."""
+    container, seen = guarded
+
+    def refuse(fd: int, mask: int) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(seen.sensor._watches, "add_descriptor", refuse)
+    container.path("/tmp/new").mkdir()
+    deadline = time.monotonic() + 10
+    while not seen.losses:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert "max_user_watches" in seen.losses[0].reason
+    container.path("/tmp/x").write_text("x")
+    assert seen.wait_for("/tmp/x", "created")
+
+
+def test_a_container_whose_processes_are_gone_is_told_of(watch):
+    """No living process leads to the root: that is said once, and adding it anew is tried anew."""
+    child = subprocess.Popen(["true"])
+    child.wait()
+    seen = watch()
+    seen.sensor.add_root(1234, child.pid)
+    deadline = time.monotonic() + 10
+    while not seen.losses:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert "no living process" in seen.losses[0].reason
