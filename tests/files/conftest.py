@@ -19,7 +19,7 @@ from outrider_wire.events import Event, FileChanged, SightLost
 DEADLINE_S = 15.0
 
 INSIDE = r"""
-import ctypes, os, sys
+import ctypes, mmap, os, sys
 lower, upper, work, merged, *shared = sys.argv[1:]
 libc = ctypes.CDLL(None, use_errno=True)
 def check(result):
