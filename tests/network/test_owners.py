@@ -8,7 +8,9 @@ import sys
 import pytest
 
 from outrider_sidecar.linux.procfs import list_pids, read_stat
-from outrider_sidecar.sensors.owners import OwnerFinder, find_descriptor
+from outrider_sidecar.linux.unyielding import DescriptorReader
+from outrider_sidecar.sensors.owners import OwnerFinder
+from outrider_wire.events import ProcessId
 
 
 @pytest.fixture
@@ -123,11 +125,30 @@ def test_datagrams_are_owned_by_their_port(finder):
 
 
 def test_processes_that_go_or_are_forbidden_are_passed_over(tmp_path):
-    """A process without a readable fd folder holds nothing, and raises nothing."""
-    assert find_descriptor(1, "socket:[1]", proc=tmp_path) == ""
+    """A process without a readable fd folder, or with an unreadable stat, holds nothing and raises nothing."""
     (tmp_path / "7/fd").mkdir(parents=True)
     (tmp_path / "7/fd/3").symlink_to("socket:[5]")
-    (tmp_path / "7/fd/odd").symlink_to("socket:[5]")
-    assert find_descriptor(7, "socket:[5]", proc=tmp_path) == ""
-    (tmp_path / "7/fd/odd").unlink()
-    assert find_descriptor(7, "socket:[5]", proc=tmp_path) == f"{tmp_path}/7/fd/3"
+    (tmp_path / "9").mkdir()
+    finder = OwnerFinder(pids=lambda: [9, 8, 7], proc=tmp_path)
+    assert finder.of_inode(5).process is None
+    (tmp_path / "7/stat").write_text("nonsense")
+    assert finder.of_inode(5).process is None
+    (tmp_path / "7/stat").write_text("7 (a) b) S " + " ".join(str(number) for number in range(4, 30)))
+    assert finder.of_inode(5).process == ProcessId(7, 22)
+
+
+def test_the_reader_lists_and_reads_as_os_does(tmp_path):
+    """Many entries, over several buffers, are listed whole; the highest link that matches is found."""
+    reader = DescriptorReader()
+    for number in range(3000):
+        (tmp_path / str(number)).symlink_to(f"socket:[{number % 7}]")
+    (tmp_path / "name").symlink_to("socket:[3]")
+    folder = str(tmp_path).encode()
+    assert sorted(reader.numbers(folder)) == list(range(3000))
+    assert reader.find(folder, b"socket:[3]", limit=5000) == 2999 - (2999 - 3) % 7
+    assert reader.find(folder, b"socket:[9]", limit=5000) == -1
+    assert reader.find(folder, b"socket:[3]", limit=1) == (2999 if 2999 % 7 == 3 else -1)
+    assert reader.read_link(folder + b"/10") == b"socket:[3]"
+    assert reader.read_file(b"/proc/self/stat").startswith(str(os.getpid()).encode())
+    with pytest.raises(FileNotFoundError):
+        reader.numbers(folder + b"/none")

@@ -22,7 +22,7 @@ class Owners:
         self.owners = list(owners)
         self.asked = []
 
-    def of_connection(self, local, local_port, remote, remote_port, *, interface=""):
+    def of_connection(self, local, local_port, remote, remote_port, *, interface=0):
         self.asked.append((local, local_port, remote, remote_port))
         return self.owners.pop(0) if self.owners else NOBODY
 
@@ -36,7 +36,7 @@ def address(text):
 def captured(source, destination, protocol, payload):
     total = 20 + len(payload)
     head = struct.pack("!BBHHHBBH", 0x45, 0, total, 1, 0, 64, protocol, 0)
-    return Captured(1, head + address(source) + address(destination) + payload, 0x0800, False, "eth0")
+    return Captured(1, head + address(source) + address(destination) + payload, 0x0800, False, 2)
 
 
 def tcp(source, destination, flags, *, ports=(40000, 80), sequence=5, acknowledged=0, payload=b""):
@@ -138,5 +138,5 @@ def test_any_packets_are_read_or_counted(packets):
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_counted(raw):
     """Not even a packet that is no packet raises."""
-    _, reader = read([Captured(1, raw, 0x0800, False, "eth0"), Captured(1, b"\x45" + raw, 0x86DD, True, "")])
+    _, reader = read([Captured(1, raw, 0x0800, False, 2), Captured(1, b"\x45" + raw, 0x86DD, True, 0)])
     assert reader.counts.seen == 2

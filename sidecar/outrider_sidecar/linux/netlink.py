@@ -17,6 +17,8 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
+from outrider_sidecar.linux.unyielding import Buffer, receive, send
+
 REQUEST: Final = 0x1
 DUMP: Final = 0x300
 
@@ -34,6 +36,7 @@ class NetlinkSocket:
     def __init__(self, protocol: int, *, groups: int = 0) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
         self._sequence = 0
+        self._buffer = Buffer(_BUFFER_BYTES)
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEOUT)
             self._socket.bind((0, groups))
@@ -51,9 +54,10 @@ class NetlinkSocket:
         """Send one request and yield (type, payload) of each message that answers it. Raises OSError."""
         self._sequence = (self._sequence + 1) & 0xFFFFFFFF
         flags = REQUEST | (DUMP if dump else 0)
-        self._socket.send(_HEADER.pack(_HEADER.size + len(payload), kind, flags, self._sequence, 0) + payload)
+        header = _HEADER.pack(_HEADER.size + len(payload), kind, flags, self._sequence, 0)
+        send(self._socket.fileno(), header + payload)
         while True:
-            for answer, flags, sequence, body in split_messages(self._socket.recv(_BUFFER_BYTES)):
+            for answer, flags, sequence, body in split_messages(receive(self._socket.fileno(), self._buffer)):
                 if sequence != self._sequence:
                     continue
                 if answer == _DONE:

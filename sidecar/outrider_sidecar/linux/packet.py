@@ -25,7 +25,6 @@ before the tap: such DNS does not show port 53 here and is not decoded.
 
 import ctypes
 import errno
-import fcntl
 import socket
 import struct
 import time
@@ -35,6 +34,7 @@ from msgspec import Struct
 
 from outrider_sidecar.linux.bpf import assemble
 from outrider_sidecar.linux.libc import check, function
+from outrider_sidecar.linux.recvmsg import MessageReceiver, find_control
 from outrider_wire.errors import Unavailable
 
 ETHERTYPE_IPV4: Final = 0x0800
@@ -54,7 +54,8 @@ _SO_TIMESTAMPNS: Final = 35
 _SOL_PACKET: Final = 263
 _PACKET_STATISTICS: Final = 6
 _PACKET_OUTGOING: Final = 4
-_SIOCGIFINDEX: Final = 0x8933
+_ADDRESS: Final = struct.Struct("@HHiHBB8s")  # struct sockaddr_ll
+_TIMESPEC: Final = struct.Struct("@qq")
 
 FILTER: Final = f"""
             meta    pkttype
@@ -123,13 +124,13 @@ _bind: Final = function("bind", ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
 
 
 class Captured(Struct, frozen=True, gc=False):
-    """A packet that the filter passed: `data` from its network header on, perhaps cut; times are CLOCK_REALTIME."""
+    """A packet that the filter passed: `data` from its network header on, perhaps cut. `interface` is an index."""
 
     at_ns: int
     data: bytes
     ethertype: int
     outgoing: bool
-    interface: str
+    interface: int
 
 
 class PacketTap:
@@ -149,8 +150,7 @@ class PacketTap:
         except OSError as error:
             self._socket.close()
             raise Unavailable(f"the packet filter was refused: {error.strerror}") from error
-        self._buffer = bytearray(WHOLE_BYTES)
-        self._ancillary_bytes = socket.CMSG_SPACE(16)
+        self._receiver = MessageReceiver(self._socket.fileno(), size_bytes=WHOLE_BYTES)
 
     def _prepare(self, buffer_bytes: int) -> None:
         program = assemble(FILTER)
@@ -162,7 +162,7 @@ class PacketTap:
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, buffer_bytes)
         except PermissionError:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
-        everywhere = struct.pack("@HHiHBB8s", socket.AF_PACKET, socket.htons(_ETH_P_ALL), 0, 0, 0, 0, b"")
+        everywhere = _ADDRESS.pack(socket.AF_PACKET, socket.htons(_ETH_P_ALL), 0, 0, 0, 0, b"")
         check(_bind(self._socket.fileno(), everywhere, len(everywhere)), "bind(AF_PACKET)")
 
     def __enter__(self) -> Self:
@@ -185,34 +185,31 @@ class PacketTap:
     def receive(self) -> Captured | None:
         """The next packet, or None when nothing waits. Never blocks."""
         try:
-            size, ancillary, _, address = self._socket.recvmsg_into([self._buffer], self._ancillary_bytes)
-        except (BlockingIOError, InterruptedError):
-            return None
+            received = self._receiver.receive()
         except OSError as error:
             if error.errno == errno.ENETDOWN:  # an interface went down; told once, the tap goes on
                 return None
             raise
-        interface, ethertype, packet_type = address[:3]
-        at_ns = _timestamp_ns(ancillary) or time.time_ns()
-        return Captured(at_ns, bytes(self._buffer[:size]), ethertype, packet_type == _PACKET_OUTGOING, interface)
+        if received is None or len(received.name) < _ADDRESS.size:
+            return None
+        _, ethertype, interface, _, packet_type, _, _ = _ADDRESS.unpack_from(received.name)
+        return Captured(
+            at_ns=_timestamp_ns(received.control) or time.time_ns(),
+            data=received.data,
+            ethertype=socket.ntohs(ethertype),
+            outgoing=packet_type == _PACKET_OUTGOING,
+            interface=interface,
+        )
 
     def take_lost(self) -> int:
         """How many packets did not fit the receive buffer since this was last asked."""
         counts = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
         return int(struct.unpack("=II", counts)[1])
 
-    def interface_index(self, name: str) -> int:
-        """The index of an interface in the tap's own namespace, 0 when it is gone."""
-        request = struct.pack("16si20x", name.encode("utf-8", "surrogateescape")[:15], 0)
-        try:
-            return int(struct.unpack_from("i", fcntl.ioctl(self._socket, _SIOCGIFINDEX, request), 16)[0])
-        except OSError:
-            return 0
 
-
-def _timestamp_ns(ancillary: list[tuple[int, int, bytes]]) -> int:
-    for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) >= 16:
-            seconds, nanoseconds = struct.unpack_from("=qq", data)
-            return int(seconds) * 1_000_000_000 + int(nanoseconds)
-    return 0
+def _timestamp_ns(control: bytes) -> int:
+    stamp = find_control(control, socket.SOL_SOCKET, _SO_TIMESTAMPNS)
+    if len(stamp) < _TIMESPEC.size:
+        return 0
+    seconds, nanoseconds = _TIMESPEC.unpack_from(stamp)
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)

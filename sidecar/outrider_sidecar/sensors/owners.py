@@ -13,16 +13,15 @@ Who owned a socket a moment ago likely owns the next: the last few owners are lo
 found holder is kept by inode and believed only after its descriptor was read again.
 """
 
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
-from outrider_sidecar.linux.procfs import PROC, list_pids, read_stat
+from outrider_sidecar.linux.procfs import PROC, parse_stat
 from outrider_sidecar.linux.sock_diag import SocketTable
-from outrider_wire.errors import ProcessGone, Unavailable
+from outrider_sidecar.linux.unyielding import DescriptorReader
 from outrider_wire.events import Attribution, ProcessId, SocketFacts
 
 MAX_CACHED: Final = 1024
@@ -46,7 +45,7 @@ NOBODY: Final = Owner()
 
 class _Holder(Struct, frozen=True, gc=False):
     process: ProcessId
-    link: str
+    link: bytes
 
 
 class OwnerFinder:
@@ -56,37 +55,33 @@ class OwnerFinder:
     """
 
     def __init__(self, *, pids: Callable[[], Iterable[int]] | None = None, proc: Path = PROC) -> None:
-        self._pids = pids or (lambda: reversed(list_pids(proc=proc)))
+        self._pids = pids or self._list_pids
         self._proc = proc
         self._table: SocketTable | None = None
-        self._interface_index: Callable[[str], int] = lambda _: 0
         self._cache: dict[int, _Holder] = {}
         self._recent: list[int] = []
+        self._reader = DescriptorReader()
 
-    def open(self, *, interface_index: Callable[[str], int] = lambda _: 0) -> None:
-        """Open the socket table, in the network namespace of the calling thread.
-
-        `interface_index` tells the number of an interface there; without it link-local connections have no owner.
-        """
+    def open(self) -> None:
+        """Open the socket table, in the network namespace of the calling thread."""
         self.close()
         self._table = SocketTable(proc=self._proc)
-        self._interface_index = interface_index
 
     def close(self) -> None:
         if self._table is not None:
             self._table.close()
             self._table = None
 
-    def of_connection(
-        self, local: str, local_port: int, remote: str, remote_port: int, *, interface: str = ""
-    ) -> Owner:
-        """The owner of our end of a TCP connection; before accept(2), that of the listening socket."""
+    def of_connection(self, local: str, local_port: int, remote: str, remote_port: int, *, interface: int = 0) -> Owner:
+        """The owner of our end of a TCP connection; before accept(2), that of the listening socket.
+
+        `interface` is the index of the interface its packets were seen on; link-local connections need it.
+        """
         table = self._opened()
-        index = self._interface_index(interface) if interface else 0
         try:
-            facts = table.find_connection("tcp", local, local_port, remote, remote_port, interface=index)
+            facts = table.find_connection("tcp", local, local_port, remote, remote_port, interface=interface)
             if facts is not None and not facts.inode:
-                facts = table.find_listener(local, local_port, interface=index)
+                facts = table.find_listener(local, local_port, interface=interface)
         except OSError:
             return NOBODY  # the kernel did not answer this once
         return self._of_facts(facts)
@@ -122,16 +117,22 @@ class OwnerFinder:
         if holder is None:
             return None
         try:
-            held = os.readlink(holder.link) == f"socket:[{inode}]"
-            if held and read_stat(holder.process.pid, proc=self._proc).process == holder.process:
+            held = self._reader.read_link(holder.link) == b"socket:[%d]" % inode
+            if held and self._identify(holder.process.pid) == holder.process:
                 return holder.process
-        except (OSError, ProcessGone, ValueError):
+        except (OSError, ValueError):
             pass  # closed, or ended
         del self._cache[inode]
         return None
 
+    def _identify(self, pid: int) -> ProcessId:
+        return parse_stat(self._reader.read_file(f"{self._proc}/{pid}/stat".encode())).process
+
+    def _list_pids(self) -> list[int]:
+        return sorted(self._reader.numbers(str(self._proc).encode()), reverse=True)
+
     def _search(self, inode: int) -> ProcessId | None:
-        target, seen = f"socket:[{inode}]", set(self._recent)
+        target, seen = b"socket:[%d]" % inode, set(self._recent)
         for pid in tuple(self._recent):
             if (process := self._look_at(pid, inode, target)) is not None:
                 return process
@@ -140,15 +141,16 @@ class OwnerFinder:
                 return process
         return None
 
-    def _look_at(self, pid: int, inode: int, target: str) -> ProcessId | None:
-        link = find_descriptor(pid, target, proc=self._proc)
-        if not link:
-            return None
+    def _look_at(self, pid: int, inode: int, target: bytes) -> ProcessId | None:
+        folder = f"{self._proc}/{pid}/fd".encode()
         try:
-            process = read_stat(pid, proc=self._proc).process
-        except (ProcessGone, Unavailable, ValueError):
-            return None
-        self._remember(inode, _Holder(process, link))
+            number = self._reader.find(folder, target, limit=MAX_DESCRIPTORS_READ)
+            if number < 0:
+                return None
+            process = self._identify(pid)
+        except (OSError, ValueError):
+            return None  # it ended, or may not be read
+        self._remember(inode, _Holder(process, b"%s/%d" % (folder, number)))
         return process
 
     def _remember(self, inode: int, holder: _Holder) -> None:
@@ -157,20 +159,3 @@ class OwnerFinder:
         self._cache[inode] = holder
         pid = holder.process.pid
         self._recent = [pid, *(other for other in self._recent if other != pid)][:MAX_RECENT]
-
-
-def find_descriptor(pid: int, target: str, *, proc: Path = PROC) -> str:
-    """The path of the descriptor of a process whose link reads `target`, highest first; empty when it has none."""
-    folder = f"{proc}/{pid}/fd/"
-    try:
-        names = sorted(map(int, os.listdir(folder)), reverse=True)
-    except (OSError, ValueError):
-        return ""  # it ended, or may not be read
-    for name in names[:MAX_DESCRIPTORS_READ]:
-        link = folder + str(name)
-        try:
-            if os.readlink(link) == target:
-                return link
-        except OSError:
-            continue  # closed meanwhile
-    return ""

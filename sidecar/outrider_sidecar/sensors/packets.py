@@ -57,7 +57,7 @@ class PacketSensor:
         except Unavailable:
             tap.close()
             raise
-        self._owners.open(interface_index=tap.interface_index)
+        self._owners.open()
         reader = TrafficReader(self._owners, addresses, self._ignore)
         self.counts = reader.counts
         self._opened = tap, addresses, reader

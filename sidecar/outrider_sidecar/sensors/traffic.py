@@ -35,7 +35,7 @@ class Owners(Protocol):
     """Who may be asked for the owner of our end; `OwnerFinder` is."""
 
     def of_connection(
-        self, local: str, local_port: int, remote: str, remote_port: int, *, interface: str = ""
+        self, local: str, local_port: int, remote: str, remote_port: int, *, interface: int = 0
     ) -> Owner: ...
     def of_datagrams(self, local: str, local_port: int, remote: str, remote_port: int) -> Owner: ...
 
