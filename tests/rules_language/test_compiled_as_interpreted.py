@@ -89,26 +89,23 @@ CONDITIONS = st.recursive(
 )
 
 
-def _maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.none() | values
-
-
 IPS = st.sampled_from(["10.0.0.1", "::1", "2001:db8::5", "8.8.8.8", "not an address"])
-CONTEXTS = st.fixed_dictionaries(
-    {
-        "p.a": _maybe(WORDS),
-        "p.b": _maybe(WORDS),
-        "p.walk": _maybe(st.lists(WORDS, max_size=3)),
-        "p.set": _maybe(st.lists(WORDS, max_size=3)),
-        "p.ends": _maybe(st.lists(WORDS, max_size=2)),
-        "p.walk[2]": _maybe(WORDS),
-        "n.a": _maybe(st.sampled_from([0, 1, -1, 16, 443])),
-        "n.ends": _maybe(st.lists(st.sampled_from([0, 1, 443]), max_size=2)),
-        "b.a": _maybe(st.booleans()),
-        "i.a": _maybe(IPS),
-        "i.ends": _maybe(st.lists(IPS, max_size=2)),
-    }
-)
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "p.a": WORDS,
+    "p.b": WORDS,
+    "p.walk": st.lists(WORDS, max_size=3),
+    "p.set": st.lists(WORDS, max_size=3),
+    "p.ends": st.lists(WORDS, max_size=2),
+    "p.walk[2]": WORDS,
+    "n.a": st.sampled_from([0, 1, -1, 16, 443]),
+    "n.ends": st.lists(st.sampled_from([0, 1, 443]), max_size=2),
+    "b.a": st.booleans(),
+    "i.a": IPS,
+    "i.ends": st.lists(IPS, max_size=2),
+}
+CONTEXTS = st.fixed_dictionaries({name: st.none() | values for name, values in VALUES.items()})
+FULL_CONTEXTS = st.fixed_dictionaries(VALUES)
+EVENTS = st.sampled_from(EVENT_TYPES)
 MACROS = (
     "- macro: always\n  condition: n.a exists or not n.a exists\n"
     "- macro: never\n  condition: evt.type = nothing\n"
@@ -116,20 +113,35 @@ MACROS = (
 )
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.lists(CONDITIONS, min_size=1, max_size=3), CONTEXTS, st.sampled_from(EVENT_TYPES))
-def test_compiled_conditions_say_what_the_interpreter_says(
-    conditions: list[str], context: dict[str, Any], event_type: str
-) -> None:
-    """Whatever the conditions, the event and its type: the same rules hold either way."""
+def agree(conditions: list[str], contexts: list[dict[str, Any]], event_type: str) -> None:
+    """Load the conditions as rules; for each event the compiled and the interpreted ones that hold are the same."""
     items = [
         f"- rule: r{number}\n  desc: d\n  priority: INFO\n  output: o\n  condition: >\n    {condition}\n"
         for number, condition in enumerate(conditions)
     ]
     ruleset = load_rules([RuleSource("x.yaml", MACROS + "".join(items))], CATALOGUE)
-    full = {**context, "evt.type": event_type}
-    visible = {**full, "p.b": full["p.b"] if event_type in ("execve", "open") else None}
-    expected = [rule.name for rule in ruleset.rules if rule.holds(visible)]
-    found = [rule.name for rule in ruleset.evaluate(event_type, full)]
-    assert found == expected
-    assert set(found) <= {rule.name for rule in ruleset.rules_for(event_type)}
+    for context in contexts:
+        full = {**context, "evt.type": event_type}
+        visible = {**full, "p.b": full["p.b"] if event_type in ("execve", "open") else None}
+        expected = [rule.name for rule in ruleset.rules if rule.holds(visible)]
+        found = [rule.name for rule in ruleset.evaluate(event_type, full)]
+        assert found == expected
+        assert set(found) <= {rule.name for rule in ruleset.rules_for(event_type)}
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(CONDITIONS, min_size=1, max_size=3), st.lists(CONTEXTS, min_size=3, max_size=3), EVENTS)
+def test_compiled_conditions_say_what_the_interpreter_says(
+    conditions: list[str], contexts: list[dict[str, Any]], event_type: str
+) -> None:
+    """Whatever the conditions, the events and their type: the same rules hold either way."""
+    agree(conditions, contexts, event_type)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(TESTS, min_size=20, max_size=30), st.lists(FULL_CONTEXTS, min_size=4, max_size=4), EVENTS)
+def test_single_comparisons_say_what_the_interpreter_says(
+    conditions: list[str], contexts: list[dict[str, Any]], event_type: str
+) -> None:
+    """Every comparison on its own, where no other can hide a difference."""
+    agree(conditions, contexts, event_type)

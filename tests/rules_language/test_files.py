@@ -30,7 +30,8 @@ def test_a_pack_entry_carries_what_a_finding_needs(load: Load) -> None:
     """The keys of ours are read, and what is left out is made of the rest."""
     text = RULE + (
         "- rule: Reverse shell\n  finding: Execution:Runtime/ReverseShell\n  severity: high\n"
-        "  title: Stranger's shell\n  fold: '%proc.pname at %proc.tty'\n  desc: d\n  condition: proc.name = x\n  output: o\n  priority: INFORMATIONAL\n  remedy: stop it\n"
+        "  title: Stranger's shell\n  fold: '%proc.pname at %proc.tty'\n"
+        "  desc: d\n  condition: proc.name = x\n  output: o\n  priority: INFORMATIONAL\n  remedy: stop it\n"
         "  sees: this\n  misses: that\n  noise: none\n"
     )
     plain, ours = load(text).rules
