@@ -13,6 +13,7 @@ What it misses: a script on standard input, and an interpreter renamed in both i
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -102,7 +103,7 @@ def asked_to_run(exe: str, argv: Sequence[str], execfn: str = "") -> str | None:
     if execfn and execfn in argv[1:3]:
         return execfn
     name = exe.rpartition("/")[2].removesuffix(" (deleted)")
-    if _LINKER_NAME.fullmatch(name):
+    if name.startswith("ld") and _LINKER_NAME.fullmatch(name):
         return _first_operand(argv[1:MAX_WORDS], _LINKER)
     if name.startswith("busybox"):
         return _of_busybox(argv)
@@ -115,6 +116,7 @@ def is_interpreter(exe: str) -> bool:
     return _grammar(exe.rpartition("/")[2]) is not None
 
 
+@lru_cache(maxsize=1024)
 def _grammar(name: str) -> Grammar | None:
     return GRAMMARS.get(name) or GRAMMARS.get(_VERSION.sub("", name))
 

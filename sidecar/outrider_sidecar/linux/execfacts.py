@@ -22,13 +22,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
-
 from outrider_sidecar.decode.environ import kept_environment
 from outrider_sidecar.decode.script import asked_to_run
 from outrider_sidecar.linux import ptrace
+from outrider_sidecar.linux.birth import Birth, parse_birth, parse_ids
 from outrider_sidecar.linux.descriptors import read_descriptor_at
-from outrider_sidecar.linux.procfs import PROC, file_facts, read_bytes
+from outrider_sidecar.linux.procfs import PROC, file_facts
 from outrider_sidecar.linux.rootpath import stat_in_root
 from outrider_sidecar.linux.stack import MAX_ARGV_BYTES, InitialStack, decode_stack, is_64_bit
 from outrider_wire.events import Descriptor, FileFacts, ProcessExecuted, ProcessId, Seen, SocketFacts
@@ -43,38 +42,68 @@ MAX_ENVIRONMENT_BYTES: Final = 128 * 1024
 MAX_KNOWN_NAMESPACES: Final = 1024
 _LOOK: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC
-_ID_LIMIT: Final = 1 << 32
+NO_BIRTH: Final = Birth("", "", 0, 0, 0, 0, 0, 0)
+NO_STACK: Final = InitialStack(argv=[], environment=b"")
 
 
-class Birth(Struct, frozen=True, gc=False):
-    """The fields of proc_pid_stat(5) that matter at an exec; the number is the manual's."""
+class Captured:
+    """What was read while the process was held; `event` makes the record of it, when there is time."""
 
-    comm: str  # 2
-    state: str  # 3
-    ppid: int  # 4
-    pgid: int  # 5
-    sid: int  # 6
-    tty: int  # 7
-    start_ticks: int  # 22
-    stack: int  # 28
-
-
-def parse_birth(raw: bytes) -> Birth:
-    """The content of a stat file. Raises ValueError for anything else."""
-    opening, closing = raw.find(b"("), raw.rfind(b")")
-    rest = raw[closing + 1 :].split(None, 26)
-    if opening < 0 or closing < opening or len(rest) < 26:
-        raise ValueError("not a stat line")
-    return Birth(
-        comm=clean_text(raw[opening + 1 : closing], limit=64),
-        state=clean_text(rest[0], limit=1),
-        ppid=int(rest[1]),
-        pgid=int(rest[2]),
-        sid=int(rest[3]),
-        tty=int(rest[4]),
-        start_ticks=int(rest[19]),
-        stack=int(rest[25]),
+    __slots__ = (
+        *("argv", "at_ns", "birth", "cgroup", "cwd", "exe_path", "exe_status", "execfn", "missing", "mnt_ns", "pid"),
+        *("script", "seen", "sensor", "sockets", "stack", "start_ticks", "stdio"),
     )
+
+    def __init__(self, pid: int, seen: Seen, start_ticks: int, sensor: str) -> None:
+        self.pid = pid
+        self.seen = seen
+        self.start_ticks = start_ticks
+        self.sensor = sensor
+        self.at_ns = time.time_ns()
+        self.missing: list[str] = []
+        self.birth: Birth | None = None
+        self.exe_path = self.cwd = self.execfn = self.cgroup = ""
+        self.exe_status: os.stat_result | None = None
+        self.mnt_ns = 0
+        self.stdio: tuple[Descriptor, ...] = ()
+        self.sockets: tuple[SocketFacts, ...] = ()
+        self.stack = NO_STACK
+        self.argv: tuple[str, ...] = ()
+        self.script: FileFacts | None = None
+
+    @property
+    def process(self) -> ProcessId:
+        return ProcessId(self.pid, self.birth.start_ticks if self.birth else self.start_ticks)
+
+    def event(self, parent: ProcessId | None) -> ProcessExecuted:
+        """The record of what was read."""
+        birth, stack, status = self.birth or NO_BIRTH, self.stack, self.exe_status
+        return ProcessExecuted(
+            at_ns=self.at_ns,
+            process=self.process,
+            parent=parent,
+            seen=self.seen,
+            comm=birth.comm,
+            exe=file_facts(self.exe_path, status) if status else FileFacts(path=self.exe_path),
+            argv=self.argv,
+            execfn=self.execfn,
+            env=kept_environment(stack.environment),
+            cwd=self.cwd,
+            uid=stack.uid,
+            euid=stack.euid,
+            gid=stack.gid,
+            egid=stack.egid,
+            tty=birth.tty,
+            pgid=birth.pgid,
+            sid=birth.sid,
+            stdio=self.stdio,
+            sockets=self.sockets,
+            script=self.script,
+            mnt_ns=self.mnt_ns,
+            cgroup=self.cgroup,
+            missing=tuple(self.missing),
+            sensor=self.sensor,
+        )
 
 
 class FactReader:
@@ -86,79 +115,48 @@ class FactReader:
         self._sensor = sensor
         self._known_namespaces: set[int] = set()
 
-    def read(
-        self,
-        pid: int,
-        *,
-        parent: ProcessId | None,
-        seen: Seen,
-        start_ticks: int = 0,
-        at_ns: int | None = None,
-        mnt_ns: tuple[int, int] = (0, 0),
-    ) -> ProcessExecuted:
-        """What a process runs; with `seen` "exec" it must be held at its exec stop. Never raises ProcessGone.
+    def read(self, pid: int, *, parent: ProcessId | None, seen: Seen) -> ProcessExecuted:
+        """What a process runs. Never raises ProcessGone: what could not be read stands in `missing`."""
+        return self.capture(pid, seen=seen).event(parent)
+
+    def capture(
+        self, pid: int, *, seen: Seen = "exec", start_ticks: int = 0, mnt_ns: tuple[int, int] = (0, 0)
+    ) -> "Captured":
+        """Read all that will be gone or changed later; with `seen` "exec" the process must be at its exec stop.
 
         `mnt_ns` is the mount namespace it had, and the device of the program it ran there: where the device is
         still the same, so is the container, and the namespace is not read again.
         """
-        at_ns = time.time_ns() if at_ns is None else at_ns
+        captured = Captured(pid, seen, start_ticks, self._sensor)
         try:
             here = os.open(f"{self._proc}/{pid}", _LOOK)
         except OSError:
-            return ProcessExecuted(
-                at_ns, ProcessId(pid, start_ticks), parent, seen, missing=("process",), sensor=self._sensor
-            )
+            captured.missing.append("process")
+            return captured
         try:
-            return self._read(pid, here, parent, seen, start_ticks, at_ns, mnt_ns)
+            self._fill(captured, here, mnt_ns)
         finally:
             os.close(here)
+        return captured
 
-    def _read(
-        self,
-        pid: int,
-        here: int,
-        parent: ProcessId | None,
-        seen: Seen,
-        start_ticks: int,
-        at_ns: int,
-        before: tuple[int, int],
-    ) -> ProcessExecuted:
-        missing: list[str] = []
-        birth = _birth(here, missing)
-        exe = _exe(here, missing)
-        cwd = _link(here, b"cwd", missing, "cwd")
-        mnt_ns = before[0] if before[0] and before[1] == exe.dev else _mount_namespace(here, missing)
-        stdio, inodes = _stdio(here)
-        stack = self._initial_stack(pid, here, birth.stack if birth and seen == "exec" else 0, missing)
-        argv = tuple(clean_text(word, limit=MAX_ARGV_BYTES) for word in stack.argv)
-        execfn = clean_text(stack.execfn)
-        script = asked_to_run(exe.path, argv, execfn)
-        return ProcessExecuted(
-            at_ns=at_ns,
-            process=ProcessId(pid, birth.start_ticks if birth else start_ticks),
-            parent=parent,
-            seen=seen,
-            comm=birth.comm if birth else "",
-            exe=exe,
-            argv=argv,
-            execfn=execfn,
-            env=kept_environment(stack.environment),
-            cwd=cwd,
-            uid=stack.uid,
-            euid=stack.euid,
-            gid=stack.gid,
-            egid=stack.egid,
-            tty=birth.tty if birth else 0,
-            pgid=birth.pgid if birth else 0,
-            sid=birth.sid if birth else 0,
-            stdio=stdio,
-            sockets=self.sockets(inodes, missing) if inodes else (),
-            script=self._script_facts(pid, script, cwd, missing) if script else None,
-            mnt_ns=mnt_ns,
-            cgroup=self._cgroup(here, mnt_ns, missing),
-            missing=tuple(missing),
-            sensor=self._sensor,
-        )
+    def _fill(self, captured: "Captured", here: int, before: tuple[int, int]) -> None:
+        missing = captured.missing
+        captured.birth = birth = _birth(here, missing)
+        captured.exe_path, captured.exe_status = exe_path, status = _exe(here, missing)
+        captured.cwd = cwd = _link(here, b"cwd", missing, "cwd")
+        same = before[0] and status is not None and before[1] == status.st_dev
+        captured.mnt_ns = mnt_ns = before[0] if same else _mount_namespace(here, missing)
+        captured.stdio, inodes = _stdio(here)
+        if inodes:
+            captured.sockets = self.sockets(inodes, missing)
+        pointer = birth.stack if birth and captured.seen == "exec" else 0
+        captured.stack = stack = self._initial_stack(captured.pid, here, pointer, missing)
+        captured.argv = argv = tuple([clean_text(word, limit=MAX_ARGV_BYTES) for word in stack.argv])
+        captured.execfn = execfn = clean_text(stack.execfn)
+        if len(argv) > 1 and (script := asked_to_run(exe_path, argv, execfn)):
+            captured.script = self._script_facts(captured.pid, script, cwd, missing)
+        if mnt_ns not in self._known_namespaces:
+            captured.cgroup = self._cgroup(here, mnt_ns, missing)
 
     def sockets(self, inodes: Iterable[int], missing: list[str]) -> tuple[SocketFacts, ...]:
         """Facts of sockets, as many as are known; `missing` gets "sockets" where the kernel would not tell."""
@@ -191,7 +189,7 @@ class FactReader:
             return FileFacts(path=path)
 
     def _cgroup(self, here: int, mnt_ns: int, missing: list[str]) -> str:
-        if not mnt_ns or mnt_ns in self._known_namespaces:
+        if not mnt_ns:
             return ""
         if len(self._known_namespaces) >= MAX_KNOWN_NAMESPACES:
             self._known_namespaces.clear()
@@ -220,14 +218,12 @@ def _birth(here: int, missing: list[str]) -> Birth | None:
         return None
 
 
-def _exe(here: int, missing: list[str]) -> FileFacts:
-    path = _link(here, b"exe", missing, "exe")
+def _exe(here: int, missing: list[str]) -> tuple[str, os.stat_result | None]:
     try:
-        return file_facts(path, os.stat("exe", dir_fd=here))
+        return clean_text(os.readlink(b"exe", dir_fd=here)), os.stat("exe", dir_fd=here)
     except OSError:
-        if "exe" not in missing:
-            missing.append("exe")
-        return FileFacts(path=path)
+        missing.append("exe")
+        return "", None
 
 
 def _link(here: int, name: bytes, missing: list[str], what: str) -> str:
@@ -278,23 +274,3 @@ def _stack_from_files(here: int, missing: list[str]) -> InitialStack:
     except (OSError, ValueError):
         missing.append("ids")
     return InitialStack(argv=argv, environment=environment, uid=uids[0], euid=uids[1], gid=gids[0], egid=gids[1])
-
-
-def parse_ids(status: bytes) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Real and effective uid, and gid, of a proc_pid_status(5) text. Raises ValueError."""
-    found: dict[bytes, tuple[int, int]] = {}
-    for line in status.splitlines():
-        if line.startswith((b"Uid:", b"Gid:")):
-            words = line[4:].split()
-            if len(words) < 2 or not all(word.isdigit() and int(word) < _ID_LIMIT for word in words[:2]):
-                raise ValueError("ids are not numbers")
-            found.setdefault(line[:3], (int(words[0]), int(words[1])))
-    if len(found) != 2:
-        raise ValueError("no ids in status")
-    return found[b"Uid"], found[b"Gid"]
-
-
-def read_status(pid: int, *, proc: Path = PROC) -> dict[str, str]:
-    """Every line of proc_pid_status(5), as text by name. Raises OSError."""
-    lines = clean_text(read_bytes(f"{proc}/{pid}/status", limit=8192), limit=8192).splitlines()
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}

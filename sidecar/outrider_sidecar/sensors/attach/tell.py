@@ -6,7 +6,7 @@ A process is told of late (see table.py), but always before anything else about 
 import time
 
 from outrider_sidecar.heartbeat import Heartbeat, Slot
-from outrider_sidecar.linux.execfacts import FactReader
+from outrider_sidecar.linux.execfacts import Captured, FactReader
 from outrider_sidecar.linux.exitfacts import held_descriptors, mapped_libraries
 from outrider_sidecar.linux.procfs import read_stat
 from outrider_sidecar.sensors.attach.options import TracerOptions
@@ -50,25 +50,26 @@ class Teller:
         parent = self._parent(tracee)
         self._outlet.put(ProcessStarted(tracee.forked_at_ns, process, parent, mnt_ns=tracee.mnt_ns))
 
-    def executed(self, tracee: Tracee) -> ProcessExecuted:
-        """Tell of the program a tracee, held at its exec stop, starts; it goes out before this returns."""
+    def capture(self, tracee: Tracee) -> Captured:
+        """Read what a tracee, held at its exec stop, starts."""
         known = tracee.process
-        event = self._reader.read(
+        captured = self._reader.capture(
             tracee.pid,
-            parent=self._parent(tracee),
-            seen="exec",
             start_ticks=known.start_ticks if known else 0,
             mnt_ns=(tracee.mnt_ns, tracee.exe_dev),
         )
-        if known is None:
-            tracee.process = event.process
+        tracee.mnt_ns = captured.mnt_ns or tracee.mnt_ns
+        tracee.exe_dev = captured.exe_status.st_dev if captured.exe_status else 0
+        tracee.stdio = captured.stdio
+        return captured
+
+    def executed(self, tracee: Tracee, captured: Captured) -> None:
+        """Tell of the program that was captured; it goes out before this returns."""
+        if tracee.process is None:
+            tracee.process = captured.process
         self.started(tracee)
-        tracee.mnt_ns = event.mnt_ns or tracee.mnt_ns
-        tracee.exe_dev = event.exe.dev
-        tracee.stdio = event.stdio
-        self._outlet.put(event)
+        self._outlet.put(captured.event(self._parent(tracee)))
         self._outlet.flush()
-        return event
 
     def found(self, tracee: Tracee, *, parent: ProcessId | None, seen: Seen, untraced: bool = False) -> ProcessExecuted:
         """Tell of a process that was running when it was first seen, and of what it runs."""

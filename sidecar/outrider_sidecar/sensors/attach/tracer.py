@@ -4,8 +4,9 @@ A guarded program is standing still whenever this file runs: no sleep, no blocki
 later. Between stops a timer signal interrupts waitpid(2) each tick; what is not urgent happens there (`chores`).
 
 A spawn comes as: the parent's fork event, the child's first stop, the child's exec, the child's exit, and SIGCHLD
-on its way to the parent. Facts are read at the exec and exit stops alone; the other three go on at once. A
-process with one thread is let go for good at its exit stop, so that its parent need not wait for us to reap it.
+on its way to the parent. Facts are read at the exec and exit stops alone, and made into records and written when
+the program runs again: some 50 µs later, which only a tracer's own death could make never. A process with one
+thread is let go for good at its exit stop, so that its parent need not wait for us to reap it.
 """
 
 import gc
@@ -140,10 +141,11 @@ class Tracer:
         child_tid = ptrace.event_message(tid)
         forker = self._table.by_tid.get(tid)
         if child_tid and forker is not None:
-            child = Tracee(child_tid, parent=forker, forked_at_ns=time.time_ns())
-            self._table.add_process(child)
             self._begin(child_tid, ptrace.LEADER_OPTIONS if tid != forker.pid else 0)
-        ptrace.resume(tid)
+            ptrace.resume(tid)
+            self._table.add_process(Tracee(child_tid, parent=forker, forked_at_ns=time.time_ns()))
+        else:
+            ptrace.resume(tid)
 
     def _cloned(self, tid: int, number: int) -> None:
         child_tid = ptrace.event_message(tid)
@@ -178,17 +180,20 @@ class Tracer:
                 ptrace.set_options(tid, ptrace.LEADER_OPTIONS)
             self._table.drop_other_threads(tracee)
         mnt_ns_before = tracee.mnt_ns
-        event = self._teller.executed(tracee)
-        if event.mnt_ns != mnt_ns_before and self._is_off(event.mnt_ns, tid):
-            self._table.drop_process(tracee)
+        captured = self._teller.capture(tracee)
+        if captured.mnt_ns != mnt_ns_before and self._is_off(captured.mnt_ns, tid):
             ptrace.detach(tid)
-        elif reason := self._releases.reason(event.exe.path):
-            self._releases.add(tid, event.process.start_ticks)
+            self._teller.executed(tracee, captured)
+            self._table.drop_process(tracee)
+        elif reason := self._releases.reason(captured.exe_path):
+            ptrace.detach(tid)
+            self._teller.executed(tracee, captured)
+            self._releases.add(tid, captured.process.start_ticks)
             self._teller.released(tracee, reason)
             self._table.drop_process(tracee)
-            ptrace.detach(tid)
         else:
             ptrace.resume(tid)
+            self._teller.executed(tracee, captured)
 
     def _exiting(self, tid: int, _number: int) -> None:
         tracee = self._table.by_tid.get(tid)
@@ -200,10 +205,9 @@ class Tracer:
             ptrace.resume(tid)
             return
         status = ptrace.event_message(tid)
-        if status is not None:
+        if status is not None and ptrace.detach(tid):
             self._teller.exited(tracee, status)
             self._table.drop_process(tracee)
-            ptrace.detach(tid)
 
     def _ended(self, tid: int, status: int) -> None:
         tracee = self._table.by_tid.get(tid)
