@@ -10,7 +10,8 @@ from outrider_rules.glob import compile_glob
 from outrider_rules.nodes import FALSE, TRUE
 from outrider_rules.operators import BETWEEN_FIELDS, BY_TYPE, regex_engine
 from outrider_rules.problems import nearest, shown
-from outrider_rules.syntax import LIST_OPERATORS, ConditionError
+from outrider_rules.reader import ConditionError
+from outrider_rules.syntax import LIST_OPERATORS
 from outrider_rules.tree import (
     And,
     Checked,
@@ -30,6 +31,8 @@ from outrider_rules.tree import (
 
 MAX_HEIGHT: Final = 200
 """Most levels of a condition, its macros' included."""
+MAX_ERRORS: Final = 20
+"""Most mistakes told of one condition."""
 
 _NUMBER = re.compile(
     r"[+-]?(?:0[xX][0-9A-Fa-f]{1,16}|[0-9]{1,20}(?P<part>\.[0-9]{0,20})?(?P<power>[eE][+-]?[0-9]{1,3})?)"
@@ -64,6 +67,8 @@ class Checker:
             return Or(tuple([self._tree(part, errors) for part in tree.parts]))
         if isinstance(tree, Not):
             return Not(self._tree(tree.part, errors))
+        if len(errors) >= MAX_ERRORS:
+            return False
         try:
             return self._macro(tree) if isinstance(tree, MacroName) else self._test(tree)
         except ConditionError as error:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from outrider_rules.document import Mapping, Node, RuleSource, Scalar, Sequence, compose, read_source
 from outrider_rules.drafts import APPENDABLE, REQUIRED, RULE_READERS, ListDraft, MacroDraft, RuleDraft
 from outrider_rules.nodes import (
+    MAX_PROBLEMS,
     Problems,
     note,
     read_flag,
@@ -48,7 +49,8 @@ class Definitions:
         for root in roots:
             if isinstance(root, Sequence):
                 for item in root.items:
-                    self._add_item(item)
+                    if len(self.problems) < MAX_PROBLEMS:
+                        self._add_item(item)
             elif not (isinstance(root, Scalar) and not root.value and not root.style):
                 note(self.problems, root, "a rule file must be a list of items", "each starts with `- rule:`, …")
 

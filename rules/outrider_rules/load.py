@@ -10,14 +10,15 @@ from outrider_rules.check import UNKNOWN_FIELD, Checker
 from outrider_rules.document import RuleSource, Scalar
 from outrider_rules.drafts import ListDraft, RuleDraft
 from outrider_rules.gather import Definitions
-from outrider_rules.nodes import note
+from outrider_rules.nodes import MAX_PROBLEMS, note
 from outrider_rules.order import dependency_order
 from outrider_rules.output import Output, check_output
 from outrider_rules.problems import Problem, RulesError, shown
+from outrider_rules.reader import ConditionError
 from outrider_rules.rule import SEVERITY_OF, Rule, default_finding
 from outrider_rules.ruleset import RuleSet
 from outrider_rules.specialise import OTHER_TYPES, Specialiser, named_types
-from outrider_rules.syntax import ConditionError, parse_condition
+from outrider_rules.syntax import parse_condition
 from outrider_rules.text import Text
 from outrider_rules.tree import And, Checked, Macro, MacroName, Not, Or, Parsed, height, tests
 
@@ -26,8 +27,6 @@ SYSCALL_SOURCE: Final = "syscall"
 
 MAX_LIST_ITEMS: Final = 2_000_000
 """Most items all lists may hold together after unfolding."""
-MAX_PROBLEMS: Final = 200
-"""Most problems reported at once."""
 
 
 def load_rules(sources: Iterable[RuleSource], catalogue: Catalogue) -> RuleSet:
@@ -45,6 +44,8 @@ def load_rules(sources: Iterable[RuleSource], catalogue: Catalogue) -> RuleSet:
     types: set[str] = set()
     rules: list[Rule] = []
     for draft in definitions.rules.values():
+        if len(problems) >= MAX_PROBLEMS:
+            break
         rule = _check_rule(draft, checker, catalogue, problems)
         if rule is not None:
             rules.append(rule)
@@ -92,7 +93,7 @@ def _check_macros(definitions: Definitions, checker: Checker, problems: list[Pro
     in_circles = {name for circle in circles for name in circle}
     for name in ordered:
         checked: Checked = False
-        if name not in in_circles:
+        if name not in in_circles and len(problems) < MAX_PROBLEMS:
             checked, errors = checker.check(parsed[name])
             text = definitions.macros[name].condition
             problems.extend(text.problem(error.at, error.message, error.hint) for error in errors)

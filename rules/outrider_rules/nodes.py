@@ -8,6 +8,9 @@ from outrider_rules.problems import Problem, nearest, shown
 TRUE = frozenset({"true", "yes", "on", "y"})
 FALSE = frozenset({"false", "no", "off", "n"})
 
+MAX_PROBLEMS = 200
+"""Most problems reported at once; past them the files are read no further."""
+
 Problems = list[Problem]
 
 
@@ -36,7 +39,7 @@ def refuse_unknown(keys: dict[str, tuple[Scalar, Node]], known: Iterable[str], w
     """Note every key that is not known, with the nearest that is."""
     allowed = tuple(known)
     for name, (key, _) in keys.items():
-        if name not in allowed:
+        if name not in allowed and len(problems) < MAX_PROBLEMS:
             hint = nearest(name, allowed) or "known keys: " + ", ".join(allowed)
             note(problems, key, f"{what} has no key `{shown(name)}`", hint)
 

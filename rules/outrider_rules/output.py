@@ -8,10 +8,11 @@ import re
 from typing import Any, Final
 
 from outrider_rules.catalogue import Catalogue
-from outrider_rules.check import Checker
+from outrider_rules.check import MAX_ERRORS, Checker
 from outrider_rules.interpret import operand_value
 from outrider_rules.problems import shown
-from outrider_rules.syntax import MAX_TRANSFORMS, TRANSFORMERS, ConditionError
+from outrider_rules.reader import ConditionError
+from outrider_rules.syntax import MAX_TRANSFORMS, TRANSFORMERS
 from outrider_rules.tree import Name, Operand
 
 ABSENT: Final = "<NA>"
@@ -58,7 +59,7 @@ def check_output(text: str, catalogue: Catalogue) -> tuple[Output, list[Conditio
     parts: list[str | Operand] = []
     errors: list[ConditionError] = []
     position = 1 if text.startswith("*") else 0
-    while position < len(text):
+    while position < len(text) and len(errors) < MAX_ERRORS:
         found = text.find("%", position)
         if found < 0:
             break

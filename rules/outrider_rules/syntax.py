@@ -15,6 +15,7 @@ import re
 from typing import Final
 
 from outrider_rules.problems import nearest, shown
+from outrider_rules.reader import ConditionError, Reader
 from outrider_rules.tree import And, Compare, MacroName, Name, Not, Or, Parsed, Word
 
 MAX_PARENTHESES: Final = 100
@@ -31,23 +32,11 @@ WORD_OPERATORS: Final = (
 )
 MODIFIERS: Final = frozenset({"oneof", "anyof", "allof"})
 
-_BLANK = re.compile(r"[ \t\r\n\x08]*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
-_SYMBOL = re.compile(r"==|=|!=|<=|<|>=|>")
-_WORD = re.compile(r"[A-Za-z_]+")
 _BARE = re.compile(r"""[^ \x08\t\n\r(),="'][^ \x08\t\n\r(),=]*""")
 _INDEX = re.compile(r"""[^ \x08\t\n\r\[\]"']+""")
-_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", " ": " ", "\\": "\\", "/": "/"}
-
-
-class ConditionError(Exception):
-    """A condition that cannot be read: what is wrong at which offset, and what was expected."""
-
-    def __init__(self, at: int, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.at = at
-        self.message = message
-        self.hint = hint
+_SYMBOL = re.compile(r"==|=|!=|<=|<|>=|>")
+_WORD = re.compile(r"[A-Za-z_]+")
 
 
 class _Open:
@@ -71,7 +60,7 @@ def parse_condition(text: str) -> Parsed:
 
     Raises: ConditionError at the first place that is not as the syntax wants it.
     """
-    reader = _Reader(text)
+    reader = Reader(text)
     levels = [_Open(0, negated=False)]
     while True:
         negated = _read_nots(reader)
@@ -103,7 +92,7 @@ def _negation(tree: Parsed) -> Parsed:
     return tree.part if isinstance(tree, Not) else Not(tree)
 
 
-def _read_nots(reader: "_Reader") -> bool:
+def _read_nots(reader: Reader) -> bool:
     """Skip any number of `not`; whether what follows is negated."""
     negated = False
     while reader.take_keyword("not"):
@@ -111,7 +100,7 @@ def _read_nots(reader: "_Reader") -> bool:
     return negated
 
 
-def _read_joint(reader: "_Reader", level: _Open) -> None:
+def _read_joint(reader: Reader, level: _Open) -> None:
     at = reader.at
     if reader.take_keyword("and"):
         return
@@ -122,19 +111,28 @@ def _read_joint(reader: "_Reader", level: _Open) -> None:
     raise ConditionError(at, f"expected `and`, `or` or the end, found `{reader.peek()}`")
 
 
-def _read_term(reader: "_Reader") -> Parsed:
+def _read_term(reader: Reader) -> Parsed:
     at = reader.at
     found = reader.match(_NAME)
     if found is None or found in ("and", "or"):
         raise ConditionError(at, f"expected a field, a macro or `(`, found {reader.rest(at)}")
     if "." not in found and not reader.sees("("):
-        if reader.sees_operator():
+        if _sees_operator(reader):
             raise ConditionError(at, f"`{shown(found)}` is no field", "names of fields have a dot: `proc.name`")
         return MacroName(found, at)
     return _read_comparison(reader, _read_operand(reader, found, at))
 
 
-def _read_operand(reader: "_Reader", first: str, at: int) -> Name:
+def _sees_operator(reader: Reader) -> bool:
+    """Whether an operator comes next, which a macro cannot have."""
+    at = reader.at
+    reader.skip()
+    word = reader.match(_SYMBOL) or reader.match(_WORD)
+    reader.at = at
+    return word in (*SYMBOLS, *WORD_OPERATORS)
+
+
+def _read_operand(reader: Reader, first: str, at: int) -> Name:
     """A field with its index and transformers; `first` has been read."""
     transforms: list[str] = []
     name, name_at = first, at
@@ -161,7 +159,7 @@ def _no_transformer(name: str) -> tuple[str, str]:
     return f"`{shown(name)}` is neither a field nor a transformer", nearest(name, TRANSFORMERS)
 
 
-def _read_index(reader: "_Reader") -> str | None:
+def _read_index(reader: Reader) -> str | None:
     if not reader.take_tight("["):
         return None
     at = reader.at
@@ -172,7 +170,7 @@ def _read_index(reader: "_Reader") -> str | None:
     return index
 
 
-def _read_comparison(reader: "_Reader", left: Name) -> Compare:
+def _read_comparison(reader: Reader, left: Name) -> Compare:
     reader.skip()
     at = reader.at
     operator = reader.match(_SYMBOL) or reader.match(_WORD) or ""
@@ -192,7 +190,7 @@ def _read_comparison(reader: "_Reader", left: Name) -> Compare:
     return Compare(left, operator, at, values=(_read_word(reader),))
 
 
-def _read_other(reader: "_Reader") -> Name | None:
+def _read_other(reader: Reader) -> Name | None:
     """A field on the right: `val(proc.name)` or `tolower(proc.name)`."""
     at = reader.at
     found = reader.match(_NAME)
@@ -212,7 +210,7 @@ def _read_other(reader: "_Reader") -> Name | None:
     return None
 
 
-def _read_values(reader: "_Reader") -> tuple[Word, ...]:
+def _read_values(reader: Reader) -> tuple[Word, ...]:
     values: list[Word] = []
     if reader.take(")"):
         return ()
@@ -224,7 +222,7 @@ def _read_values(reader: "_Reader") -> tuple[Word, ...]:
             raise ConditionError(reader.at, f"expected `,` or `)`, found {reader.rest(reader.at)}")
 
 
-def _read_word(reader: "_Reader") -> Word:
+def _read_word(reader: Reader) -> Word:
     reader.skip()
     at = reader.at
     if reader.sees_quote():
@@ -233,103 +231,3 @@ def _read_word(reader: "_Reader") -> Word:
     if found is None:
         raise ConditionError(at, f"expected a value, found {reader.rest(at)}")
     return Word(found, at)
-
-
-class _Reader:
-    """A place in a text that moves forward."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.at = 0
-        self.skip()
-
-    def skip(self) -> None:
-        """Go over white space."""
-        found = _BLANK.match(self.text, self.at)
-        self.at = found.end() if found else self.at
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing but white space is left."""
-        self.skip()
-        return self.at >= len(self.text)
-
-    def match(self, pattern: re.Pattern[str]) -> str | None:
-        """Take what a pattern matches here."""
-        found = pattern.match(self.text, self.at)
-        if found is None:
-            return None
-        self.at = found.end()
-        return found.group()
-
-    def take(self, mark: str) -> bool:
-        """Take a mark, after white space."""
-        self.skip()
-        return self.take_tight(mark)
-
-    def take_tight(self, mark: str) -> bool:
-        """Take a mark that stands right here."""
-        if self.text.startswith(mark, self.at):
-            self.at += len(mark)
-            return True
-        return False
-
-    def expect(self, mark: str) -> None:
-        """Take a mark or refuse the text."""
-        if not self.take(mark):
-            raise ConditionError(self.at, f"expected `{mark}`, found {self.rest(self.at)}")
-
-    def take_keyword(self, word: str) -> bool:
-        """Take `and`, `or` or `not`, when it stands alone and is not the start of a longer name."""
-        self.skip()
-        end = self.at + len(word)
-        if self.text.startswith(word, self.at) and (end >= len(self.text) or self.text[end] in " \t\r\n\x08("):
-            self.at = end
-            self.skip()
-            return True
-        return False
-
-    def sees(self, mark: str) -> bool:
-        """Whether a mark stands right here."""
-        return self.text.startswith(mark, self.at)
-
-    def sees_quote(self) -> bool:
-        """Whether a quoted text starts here."""
-        return self.text[self.at : self.at + 1] in ("'", '"') and self.at < len(self.text)
-
-    def sees_operator(self) -> bool:
-        """Whether an operator comes next, which a macro cannot have."""
-        place = _BLANK.match(self.text, self.at)
-        end = place.end() if place else self.at
-        word = _SYMBOL.match(self.text, end) or _WORD.match(self.text, end)
-        return word is not None and word.group() in (*SYMBOLS, *WORD_OPERATORS)
-
-    def quoted(self) -> str:
-        """Take a quoted text, escapes undone."""
-        start, mark = self.at, self.text[self.at]
-        parts: list[str] = []
-        position = start + 1
-        while position < len(self.text):
-            character = self.text[position]
-            if character == mark:
-                self.at = position + 1
-                return "".join(parts)
-            if character == "\\":
-                position += 1
-                escaped = self.text[position : position + 1]
-                if escaped != mark and escaped not in _ESCAPES:
-                    message = f"`\\{shown(escaped)}` is no escape"
-                    raise ConditionError(position - 1, message, "write `\\\\` for a backslash")
-                character = escaped if escaped == mark else _ESCAPES[escaped]
-            parts.append(character)
-            position += 1
-        raise ConditionError(start, f"the text that starts with {mark} never ends")
-
-    def peek(self) -> str:
-        """A few characters from here, to be shown."""
-        return shown(self.text[self.at : self.at + 24].split("\n")[0], 20)
-
-    def rest(self, at: int) -> str:
-        """What stands at an offset, to be shown."""
-        piece = shown(self.text[at : at + 24].split("\n")[0].strip(), 20)
-        return f"`{piece}`" if piece else "the end"

@@ -53,6 +53,6 @@ def test_patterns_that_are_refused(pattern: str) -> None:
 @pytest.mark.parametrize("pattern", ["*a" * 300 + "b", "*?a" * 200 + "b", "*[a]" * 200 + "b"])
 def test_no_pattern_is_catastrophic(pattern: str) -> None:
     """A pattern of hundreds of stars on a text that almost matches is answered at once."""
-    start = time.perf_counter()
+    start = time.thread_time()
     assert compile_glob(pattern)("a" * 4096) is False
-    assert time.perf_counter() - start < 1.0
+    assert time.thread_time() - start < 1.0

@@ -144,14 +144,14 @@ def test_wrong_types_for_the_other_items(item: str, key: str) -> None:
 @pytest.mark.parametrize("joint", ["or", "and"])
 def test_ten_thousand_terms(load: Load, joint: str) -> None:
     """A condition of ten thousand terms loads, compiles and is answered; the interpreter agrees."""
-    start = time.perf_counter()
+    start = time.thread_time()
     text = f" {joint} ".join(f"proc.name {'=' if joint == 'or' else '!='} n{n}" for n in range(10_000))
     ruleset = load(f"- rule: r\n  desc: d\n  priority: INFO\n  output: o\n  condition: {text}\n")
     for name, expected in (("n9999", joint == "or"), ("x", joint == "and")):
         context = {"evt.type": "execve", "proc.name": name}
         assert bool(ruleset.evaluate("execve", context)) is expected
         assert ruleset.rules[0].holds(context) is expected
-    assert time.perf_counter() - start < 5.0
+    assert time.thread_time() - start < 5.0
 
 
 def test_ten_thousand_negations(match: Callable[..., bool]) -> None:
@@ -202,6 +202,24 @@ def test_lists_that_hold_one_another_are_bounded(refuse: Refuse) -> None:
     """A chain of lists, each the next and one item more, is refused before it fills the memory."""
     chain = "".join(f"- list: l{n}\n  items: [l{n + 1}, x{n}]\n" for n in range(4_000))
     assert "hold more than" in refuse(chain).problems[0].message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- rule: r\n  desc: d\n  priority: INFO\n  output: o\n  condition: " + " or ".join(["proc.nmae = x"] * 20_000),
+        "- rule: r\n" + "".join(f"  k{n}: x\n" for n in range(20_000)),
+        "- rul: r\n" * 20_000,
+        "- list: l\n" * 20_000,
+        "- macro: m\n  condition: n\n" * 20_000,
+        "- rule: r\n  desc: d\n  priority: INFO\n  condition: proc.name = x\n  output: " + "%proc.nmae " * 20_000,
+    ],
+)
+def test_a_file_of_mistakes_is_refused_soon(refuse: Refuse, text: str) -> None:
+    """Twenty thousand mistakes are not looked into one by one."""
+    start = time.thread_time()
+    assert refuse(text).problems
+    assert time.thread_time() - start < 5.0
 
 
 def test_text_of_rules_never_becomes_code(load: Load) -> None:
