@@ -9,6 +9,9 @@ from outrider_wire.text import ELLIPSIS, printable
 
 MIN_WIDTH = 60
 
+MIN_LAST = 12
+"""Fewest columns of a table's last column."""
+
 GAP = "  "
 
 
@@ -56,15 +59,21 @@ def _columns(character: str) -> int:
 
 
 def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, width: int) -> str:
-    """All columns but the last as wide as they need, within a third of the width each; the last takes the rest."""
+    """All columns but the last as wide as they need, the widest giving way; the last takes what is left."""
     width = max(width, MIN_WIDTH)
-    widths = [
-        min(max(sum(map(_columns, printable(line[i]))) for line in (heads, *rows)), width // 3)
-        for i in range(len(heads) - 1)
-    ]
-    left = max(width - sum(widths) - len(GAP) * len(widths), 12)
-    lines = [GAP.join(map(fit, line, [*widths, left])).rstrip() for line in (heads, *rows)]
+    widths = [max(sum(map(_columns, printable(line[i]))) for line in (heads, *rows)) for i in range(len(heads) - 1)]
+    room = width - len(GAP) * len(widths) - MIN_LAST
+    widths = _shrink([min(each, room) for each in widths], room)
+    last = room - sum(widths) + MIN_LAST
+    lines = [GAP.join(map(fit, line, [*widths, last])).rstrip() for line in (heads, *rows)]
     return "\n".join(lines)
+
+
+def _shrink(widths: list[int], room: int) -> list[int]:
+    """Take columns from the widest until all fit."""
+    while sum(widths) > room:
+        widths[widths.index(max(widths))] -= 1
+    return widths
 
 
 def _time(text: str) -> str:

@@ -1,5 +1,6 @@
 """A disk that is really full: nothing is raised, what memory holds is sent, the chain stays whole."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def test_a_disk_that_fills_up_costs_nothing_that_memory_can_hold(
         pass
     assert journal.stats().memory_bytes == 0
     batches = [reads(batch.read(), key) for batch in journal.pending()]
-    for before, after in zip(batches, batches[1:], strict=False):
+    for before, after in itertools.pairwise(batches):
         assert (after.header.previous, after.header.sequence) == (before.digest, before.header.sequence + 1)
     told = [each.id for batch in batches for each in read_findings(batch)]
     assert told == ["before", *(f"while-{n}" for n in range(0, 1500, 100)), "after"]

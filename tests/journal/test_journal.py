@@ -140,7 +140,7 @@ def test_a_crash_between_sealing_and_forgetting_doubles_nothing(
 def test_events_make_room_for_findings(
     opener: Any, key: SigningKey, facts: BatchFacts, finding: Make, event: Event, reads: Any
 ) -> None:
-    """Over the limit the oldest events go first; every finding and every head of a batch stays, and the loss is told."""
+    """Over the limit the oldest events go first; findings and signed heads stay, and the loss is told."""
     limit = 60_000
     journal = opener(key, limit)
     for number in range(30):

@@ -44,7 +44,7 @@ def query_findings(connection: Connection, query: FindingQuery) -> FindingPage:
         wanted = wanted.where(findings.c.type.startswith(query.type_prefix, autoescape=True))
     if query.after is not None:
         wanted = wanted.where(findings.c.position > query.after)
-    rows = sorted(connection.execute(wanted).tuples(), key=lambda row: row[0])
+    rows = sorted((row[0], row[1]) for row in connection.execute(wanted))
     cursor = rows[-1][0] if rows else query.after or 0
     return FindingPage([msgspec.Raw(body) for _, body in rows], cursor)
 
