@@ -64,6 +64,7 @@ def run_sidecar(settings: Settings) -> int:
             intel=intel,
             own_mnt_ns=own_mnt_ns,
             sensors=_sensors(capabilities, own_mnt_ns),
+            file_watch_limit=settings.file_watch_limit,
             expected_drift=settings.expected_drift,
             chores=(
                 naming.chore,

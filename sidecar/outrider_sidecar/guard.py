@@ -24,6 +24,7 @@ from outrider_sidecar.log import say
 from outrider_sidecar.sensors import Sensor
 from outrider_sidecar.sensors.buildids import BuildIds
 from outrider_sidecar.sensors.files import FileSensor
+from outrider_sidecar.sensors.files.scan import Bounds
 from outrider_sidecar.sensors.holdings import look_at
 from outrider_sidecar.sensors.libraries import LibrarySensor
 from outrider_sidecar.sensors.orders import LibraryOrders, root_of
@@ -58,6 +59,7 @@ class Plan(Struct, frozen=True):
     own_mnt_ns: int = 0
     baseline_ns: int = 0
     sensors: Sequence[Sensor] = ()
+    file_watch_limit: int = 12_000
     expected_drift: tuple[ExpectedDrift, ...] = ()
     chores: Sequence[Callable[["Guard"], None]] = ()
     """Called in the engine's thread a few times a second: health, naming of containers, state."""
@@ -80,7 +82,8 @@ class Guard:
         self._places: dict[int, set[str]] = {}
         self._build_ids = BuildIds(self._pids_of)
         self._orders = LibraryOrders(self._roots_of)
-        self.files = FileSensor(pids_of=self._pids_of, on_unmount=self._unmounted)
+        bounds = Bounds(total=plan.file_watch_limit, per_container=plan.file_watch_limit)
+        self.files = FileSensor(pids_of=self._pids_of, on_unmount=self._unmounted, bounds=bounds)
         self.libraries = LibrarySensor(pids_of=self._pids_of, wanted=self._want_libraries)
         shells = Shells(self._build_ids.of_process, self._build_ids.of_shells)
         self.world = World(
@@ -172,6 +175,8 @@ class Guard:
 
     def _follow(self, container: Container, process: Process) -> None:
         """Watch a container's files, and the directories its programs and scripts come from."""
+        if process.id.pid == 1 and container.mnt_ns not in self._places:
+            return  # ECS's pause process: alone in its container, which nobody can write to
         places = self._places.setdefault(container.mnt_ns, set())
         wanted = {path.rpartition("/")[0] for path in _program_paths(process)} - places - {""}
         if (places and not wanted) or len(places) >= MAX_PLACES:

@@ -13,9 +13,9 @@ _SENSE_LOST_REMEDY = (
 
 
 def integrity_finding(event: Event, world: World, *, agent: str) -> Finding | None:
-    """The finding that an event itself is, or None."""
+    """The finding that an event itself is, or None; a standing limit is told of by log, health and batch instead."""
     if isinstance(event, SightLost):
-        return _sight_lost(event, world, agent)
+        return None if event.standing else _sight_lost(event, world, agent)
     if isinstance(event, ProcessStarted) and event.untraced:
         return _untraced(event, world, agent)
     return None

@@ -100,6 +100,15 @@ HITS = {
         },
         [tcp(71)],
     ),
+    "cat that opened the fifo itself": (
+        "pipe-through-relay",
+        {
+            1: (pipe(0, 51, "r"), pipe(1, 50, "w")),
+            2: (null(0), pipe(1, 51, "w"), fifo(3, "/tmp/f", 40, "r")),
+            3: (pipe(0, 50, "r"), fifo(1, "/tmp/f", 40, "w"), sock(3, 71)),
+        },
+        [tcp(71)],
+    ),
     "openssl with a file open": (
         "pipe-through-relay",
         {
@@ -221,6 +230,22 @@ def test_what_feeds_a_shell_is_found_whatever_becomes_of_its_answers():
     found = feeding_connection(shell, Graph([shell, cat], {71: tcp(71)}))
     assert found is not None
     assert found.inode == 71
+
+
+def test_a_connection_the_shell_inherited_is_its_parents():
+    """ncat leaves its connection open in the shell it starts: what both have is the parent's."""
+    shell = Held(pid(1), (pipe(0, 50, "r"), pipe(1, 51, "w"), sock(3, 71)), mnt_ns=1, parent=pid(2))
+    ncat = Held(pid(2), (null(0), null(1), sock(3, 71), pipe(5, 50, "w"), pipe(6, 51, "r")), mnt_ns=1)
+    found = find_tie(shell, Graph([shell, ncat], {71: tcp(71)}), persisted=True)
+    assert found is not None
+    assert found.tie == "pipe-through-relay"
+
+
+def test_a_child_that_inherited_the_shells_connection_is_no_relay():
+    """`tail -f log | while read line; do echo $line >&3; done`: tail has the log connection from the shell."""
+    shell = Held(pid(1), (pipe(0, 50, "r"), null(1), sock(3, 71)), mnt_ns=1)
+    tail = Held(pid(2), (null(0), pipe(1, 50, "w"), sock(3, 71), file(4, "/log", 8, "r")), mnt_ns=1, parent=pid(1))
+    assert find_tie(shell, Graph([shell, tail], {71: tcp(71)}), persisted=True) is None
 
 
 def test_channels_in_a_circle_end():

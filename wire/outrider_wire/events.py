@@ -271,13 +271,17 @@ class SyscallMade(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
 
 
 class SightLost(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
-    """Something was not seen, and this says what: sense, reason, and how many events, where that is known."""
+    """Something was not seen, and this says what: sense, reason, and how many events, where that is known.
+
+    `standing`: a limit of the sight that was had from the start (a bound on watches, say), not a loss of it.
+    """
 
     at_ns: int
     sense: str
     reason: str
     lost: int | None = None
     since_ns: int = 0
+    standing: bool = False
 
 
 Event = (

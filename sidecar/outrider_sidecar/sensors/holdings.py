@@ -27,7 +27,8 @@ def look_at(processes: Iterable[Process], find_sockets: FindSockets) -> tuple[li
         except (ProcessGone, Unavailable):
             continue
         inodes.update(d.inode for d in descriptors if d.target.startswith("socket:["))
-        held.append(Held(process.id, descriptors, process.mnt_ns, exempt=_is_session_agent(process)))
+        exempt = _is_session_agent(process)
+        held.append(Held(process.id, descriptors, process.mnt_ns, process.parent, exempt))
     return held, find_sockets(inodes) if inodes else {}
 
 

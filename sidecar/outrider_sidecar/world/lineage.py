@@ -36,14 +36,16 @@ TERMINAL_PREFIXES: Final = ("/dev/pts/", "/dev/tty", "/dev/console")
 
 
 class Held(Struct, frozen=True, gc=False):
-    """What a process holds open, and whether it is an ancestor or descendant matters not: only the channels do.
+    """What a process holds open.
 
-    `mnt_ns` tells pty instances apart where the device number does not.
+    `mnt_ns` tells pty instances apart where the device number does not. `parent` tells whose a connection is that
+    both have: a child has it from its parent.
     """
 
     process: ProcessId
     descriptors: tuple[Descriptor, ...]
     mnt_ns: int = 0
+    parent: ProcessId | None = None
     exempt: bool = False
     """Its own connection is known to be a session of the operator's (such as ECS Exec): leads nowhere remote."""
 
@@ -204,7 +206,8 @@ def _through(
     steps: int,
     visited: frozenset[ProcessId],
 ) -> Link | None:
-    shared = {d.inode for d in end.descriptors if d.inode}
+    inherited = end.parent == holder.process  # what both have, the shell has from the holder
+    shared = set() if inherited else {d.inode for d in end.descriptors if d.inode}
     connections = [c for d in holder.descriptors if (c := graph.connection(d))]
     unshared = [c for c in connections if c.inode not in shared]
     stream = next((d for d in holder.descriptors if d.fd == (0 if feeding else 1)), None)
@@ -222,15 +225,25 @@ def _through(
             certain = standard or channel == "pair"
             return Link("pipe-through-relay", connection, holder.process, (words,), certain=certain)
         return Link("pipe-near-socket", connection, holder.process, (words,))
-    if stream is None:
-        return None
-    onward = _follow(
-        holder, stream, graph, feeding=feeding, steps=steps - 1, visited=visited | {end.process, holder.process}
-    )
+    onward = _onward(holder, end, graph, feeding=feeding, steps=steps, visited=visited)
     if onward is None:
         return None
     tie: Tie = "pty" if channel == "pty" else "pipe-through-relay" if onward.tie == "socket" else onward.tie
     return Link(tie, onward.connection, onward.holder, (words, *onward.via), certain=onward.certain)
+
+
+def _onward(
+    holder: Held, end: Held, graph: Graph, *, feeding: bool, steps: int, visited: frozenset[ProcessId]
+) -> Link | None:
+    """Where a program without a connection has it from, or passes it to: `cat fifo |` opens the fifo itself."""
+    seen = visited | {end.process, holder.process}
+    first = 0 if feeding else 1
+    for stream in sorted(holder.descriptors, key=lambda d: d.fd != first):
+        if stream.fd == first or (_readable_channel if feeding else _writable_channel)(stream):
+            onward = _follow(holder, stream, graph, feeding=feeding, steps=steps - 1, visited=seen)
+            if onward is not None:
+                return onward
+    return None
 
 
 def _channel_is_standard(holder: Held, end: Held) -> bool:

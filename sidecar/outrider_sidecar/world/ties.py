@@ -29,7 +29,10 @@ from outrider_wire.events import (
 LOOKS_AFTER_S: Final = (0.0, 0.02, 0.06, 0.16, 0.3, 0.6, 1.2, 2.5)
 """When a shell is looked at after it started; later only when a connection opens."""
 PERSISTED_AFTER_S: Final = 0.15
-"""A channel to a program with one connection must have lasted so long to count as a relay."""
+"""How long a channel to a program with a connection must last before it is told of, and whether as a relay.
+
+Just after a fork both ends still hold each other's descriptors, so that a relay looks busy; and a program that feeds
+a script by pipe looks like a relay until it closes the pipe."""
 MAX_WATCHED: Final = 512
 """Most shells watched; past that the oldest are let go, and counted."""
 MAX_SYNS: Final = 8_192
@@ -155,12 +158,13 @@ class TieTracker:
         tie = find_tie(shell, graph, persisted=lasted_s >= PERSISTED_AFTER_S)
         if tie is None:
             return False
-        if not tie.certain:
+        if tie.tie == "pipe-near-socket" and lasted_s < PERSISTED_AFTER_S:
             if watched.uncertain is None:
                 watched.uncertain, watched.uncertain_since_s = tie, now_s
             return False
         found.extend(self._tell(watched.process, tie, at_ns))
-        return tie.tie != "pipe-near-socket"
+        self._watched.pop(watched.process.id, None)
+        return True
 
     def _answered(self, child: Process, socket: SocketFacts, at_ns: int) -> list[StdioTied]:
         """A child writes to a connection: is its shell fed by the same one?"""
@@ -231,7 +235,7 @@ def _is_due(watched: Watched, now_s: float) -> bool:
 
 def _as_held(process: Process) -> Held:
     """What a process held, by the records: at its end, or at its exec."""
-    return Held(process.id, process.held or process.stdio, process.mnt_ns)
+    return Held(process.id, process.held or process.stdio, process.mnt_ns, process.parent)
 
 
 def _has_channel(stdio: tuple[Descriptor, ...]) -> bool:
