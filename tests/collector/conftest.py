@@ -128,11 +128,12 @@ class Collector:
 def start_collector(data: Path, **settings: str) -> Collector:
     """Start a collector process on a free port."""
     given = {f"OUTRIDER_COLLECTOR_{name.upper()}": value for name, value in settings.items()}
-    environment = os.environ | given | {
+    environment = os.environ | {
         "OUTRIDER_COLLECTOR_LISTEN": "127.0.0.1:0",
         "OUTRIDER_COLLECTOR_DATA": str(data),
         "OUTRIDER_COLLECTOR_TOKEN": TOKEN,
-    }  # fmt: skip
+        **given,
+    }
     process = subprocess.Popen(
         [sys.executable, "-m", "outrider_collector"], env=environment, stdout=subprocess.PIPE, text=True
     )

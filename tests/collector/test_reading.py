@@ -1,5 +1,6 @@
 """Reading findings: the client against a real collector, and tables that nothing hostile can break."""
 
+import time
 import unicodedata
 from collections.abc import Callable
 from typing import Any
@@ -28,8 +29,9 @@ def test_the_client_reads_what_agents_said(collector: Any, speaker: Any, finding
     cursor = client.findings().cursor
     collector.enrol(one.request())
     collector.send(one.say(finding("a"), finding("b")).data)
+    deadline = time.monotonic() + 5.0
     page = client.findings(after=cursor, type_prefix="Execution:")
-    while not page.findings:  # the index is a moment behind the answer
+    while not page.findings and time.monotonic() < deadline:  # the index is a moment behind the answer
         page = client.findings(after=cursor, type_prefix="Execution:")
     assert [each.id for each in page.findings] == ["a", "b"]
     assert client.findings(after=page.cursor).findings == []
