@@ -150,14 +150,30 @@ def test_used_up_watches_are_told_of_with_the_remedy(guarded, monkeypatch):
     assert seen.wait_for("/tmp/x", "created")
 
 
-def test_a_container_whose_processes_are_gone_is_told_of(watch):
-    """No living process leads to the root: that is said once, and adding it anew is tried anew."""
+def test_a_container_that_cannot_be_reached_is_told_of(container, watch):
+    """Processes live and none leads to the root (a reused pid, a chroot): said once, and tried anew when added anew."""
     child = subprocess.Popen(["true"])
     child.wait()
-    seen = watch()
-    seen.sensor.add_root(1234, child.pid)
+    living = [os.getpid()]
+    seen = watch(pids_of=lambda _: living)
+    seen.sensor.add_root(container.mnt_ns, child.pid)
     deadline = time.monotonic() + 10
     while not seen.losses:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert "no living process" in seen.losses[0].reason
+    living[:] = [container.pid]
+    seen.sensor.add_root(container.mnt_ns, child.pid)
+    seen.settle()
+    container.path("/tmp/x").write_text("x")
+    assert seen.wait_for("/tmp/x", "created")
+
+
+def test_a_container_that_ended_is_nothing_to_be_told_of(watch):
+    """Where no process is left there is nothing to be blind to."""
+    child = subprocess.Popen(["true"])
+    child.wait()
+    seen = watch()
+    seen.sensor.add_root(1234, child.pid)
+    seen.catch_up()
+    assert seen.events == []

@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -279,3 +280,33 @@ def test_the_programs_own_directory_is_watched(container, watch):
     seen.settle()
     Path(container.path("/data/service/bin/x")).write_text("x")
     assert seen.wait_for("/data/service/bin/x", "created")
+
+
+def test_what_happened_before_is_told_once_the_watch_has_caught_up(guarded):
+    """caught_up is no guess: whenever it says yes, the file made just before has been told of."""
+    container, seen = guarded
+    for count in range(200):
+        container.path(f"/tmp/c{count}").touch()
+        seen.catch_up()
+        assert seen.of(f"/tmp/c{count}")
+
+
+def test_without_the_right_to_see_it_is_told_of(container, tmp_path):
+    """Another user without SYS_PTRACE is told why the container cannot be watched, and what would allow it."""
+    code = f"""
+import os, threading
+os.setgid(65534); os.setuid(65534)
+from outrider_sidecar.sensors.files import FileSensor
+sensor, seen, stop = FileSensor(), [], threading.Event()
+thread = threading.Thread(target=sensor.run, args=(seen.append, stop))
+thread.start()
+sensor.add_root({container.mnt_ns}, {container.pid})
+while not seen:
+    pass
+stop.set()
+thread.join()
+print(seen[0].reason)
+"""
+    code = "import outrider_sidecar.sensors.files\n" + code  # read while it may still be read
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "CAP_SYS_PTRACE" in result.stdout, result.stderr

@@ -6,6 +6,7 @@ The roots of containers are opened anew in each turn and closed at its end, what
 import os
 import select
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -28,6 +29,10 @@ SLICE_DIRECTORIES: Final = 32
 """Directories visited between two looks at the event queue: some 4 ms."""
 
 POLL_S: Final = 0.25
+GATHER_NS: Final = 2_000_000
+"""In a stream of events, where one turn follows another within this, the next waits so long for more to come in.
+A first event is read at once, because its file may be gone soon."""
+
 TELL_AGAIN_NS: Final = 60_000_000_000
 """A container whose bound was reached is told of again after this, if more was left out since."""
 
@@ -90,10 +95,15 @@ class Watching:
         poller = select.poll()
         poller.register(self._watches.fileno(), select.POLLIN)
         poller.register(self._wake, select.POLLIN)
+        told_ns = 0
         while not stop.is_set():
-            if not self._turn():
-                self._tell_bounds()
-                poller.poll(POLL_S * 1000)
+            if self._turn():
+                continue
+            self._tell_bounds()
+            poller.poll(POLL_S * 1000)
+            if time.monotonic_ns() - told_ns < GATHER_NS:
+                time.sleep(GATHER_NS / 1e9)
+            told_ns = time.monotonic_ns()
 
     def _turn(self) -> bool:
         """One turn; whether there may be more to do at once."""
@@ -211,7 +221,7 @@ class Watching:
         root.anchor_pid = command.anchor_pid
         root_fd = root_of(root)
         if root_fd is None:
-            self._unreachable(root, "no living process leads to its root")
+            self._no_way(root)
         else:
             self._scanner.add_places(root, root_fd, command.places)
 
@@ -221,11 +231,16 @@ class Watching:
             return False
         root_fd = root_of(root)
         if root_fd is None:
-            self._unreachable(root, "no living process leads to its root")
+            self._no_way(root)
             self._scanner.forget(root)
         else:
             self._scanner.visit_some(root, root_fd, SLICE_DIRECTORIES)
         return True
+
+    def _no_way(self, root: GuardedRoot) -> None:
+        if any(True for _ in self._pids_of(root.mnt_ns)):
+            self._unreachable(root, "no living process leads to its root")
+        root.reachable = False  # and where no process is left, there is nothing to be blind to
 
     def _unreachable(self, root: GuardedRoot, why: str) -> None:
         if root.reachable:
@@ -251,4 +266,4 @@ class Watching:
             root.unwatched_told, root.told_ns = root.unwatched, now_ns
             where = f"{more} directories of mount namespace {root.mnt_ns}, and what lies below them"
             reason = f"{where}, are not watched: {root.unwatched_why}"
-            self._emit(SightLost(now_ns, SENSE, reason, more))
+            self._emit(SightLost(now_ns, SENSE, reason, more, standing=True))
