@@ -84,7 +84,7 @@ class Engine:
     @property
     def waiting(self) -> bool:
         """Whether something is due soon."""
-        return bool(self._held_back) or self._world.ties.restless
+        return bool(self._held_back) or self._world.restless
 
     @property
     def folded(self) -> int:
@@ -105,7 +105,7 @@ class Engine:
         if due:
             self._held_back = [held for held in self._held_back if held.due_s > now_s]
             for held in due:
-                self._judge(held.event)
+                self._judge(self._world.guess_owner(held.event))
         for fact in self._world.tick(at_ns):
             self._consider(fact)
 
@@ -113,7 +113,7 @@ class Engine:
         """Judge everything that is held back, now: the end has come."""
         held, self._held_back = self._held_back, []
         for one in held:
-            self._judge(one.event)
+            self._judge(self._world.guess_owner(one.event))
 
     def _consider(self, fact: Event) -> None:
         wait_s = self._worth_waiting_s(fact)

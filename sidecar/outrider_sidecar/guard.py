@@ -5,6 +5,7 @@ what differs comes in a `Plan`.
 """
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,6 +43,8 @@ from outrider_wire.events import Event, FileChanged, LibraryLoaded, ProcessExite
 IDLE_WAIT_S: Final = 0.25
 BUSY_WAIT_S: Final = 0.01
 TICK_S: Final = 0.01
+SWITCH_S: Final = 0.001
+"""A sensor's thread waits at most so long for the interpreter: a socket may live no longer."""
 MAX_PLACES: Final = 64
 """Most directories of programs watched besides the ordinary places, in each container."""
 
@@ -108,6 +111,7 @@ class Guard:
 
     def run(self, pipe_fd: int) -> None:
         """Judge until asked to stop; called in the main thread."""
+        sys.setswitchinterval(SWITCH_S)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stop.set())
         threads = self._start_threads(pipe_fd)

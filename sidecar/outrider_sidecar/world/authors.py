@@ -1,14 +1,14 @@
-"""Who changed a file, where the kernel does not tell: inferred from who was about, and labelled so.
+"""Who did it, where the kernel does not tell: inferred from who was about, and labelled so.
 
-inotify events carry no pid. A process whose arguments name the file, that lived when it changed and is in the same
-container, is the likely author; the newest such wins. Without one nobody is named.
+inotify events carry no pid, and a socket may be closed before its holder is looked for. A process whose arguments
+name the file or the host, and that lived then, is the likely one; the newest such wins. Without one nobody is named.
 """
 
 import posixpath
 from typing import Final
 
 from outrider_sidecar.world.tree import Process, ProcessTree
-from outrider_wire.events import FileChanged, ProcessId
+from outrider_wire.events import FileChanged, NameQueried, ProcessId
 
 MAX_AGE_NS: Final = 2_000_000_000
 """A process that ended longer ago than this is not considered."""
@@ -21,6 +21,14 @@ def infer_author(tree: ProcessTree, event: FileChanged) -> ProcessId | None:
     living = tree.living(event.mnt_ns)[:MAX_CANDIDATES]
     candidates = [p for p in (*ended, *living) if p.mnt_ns == event.mnt_ns and p.executed_at_ns]
     named = [p for p in candidates if _names(p, event.file.path)]
+    return max(named, key=lambda p: p.executed_at_ns).id if named else None
+
+
+def infer_asker(tree: ProcessTree, event: NameQueried) -> ProcessId | None:
+    """The process that most likely asked for a name: one whose arguments hold it, or None."""
+    ended = [p for p in tree.recent_dead(limit=MAX_CANDIDATES) if event.at_ns <= p.exited_at_ns]
+    living = [p for p in tree.living()[:MAX_CANDIDATES] if p.started_at_ns <= event.at_ns]
+    named = [p for p in (*ended, *living) if any(event.name in argument.lower() for argument in p.argv[1:])]
     return max(named, key=lambda p: p.executed_at_ns).id if named else None
 
 

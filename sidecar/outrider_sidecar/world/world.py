@@ -4,11 +4,12 @@ It belongs to the engine's thread and does no input or output of its own: what i
 """
 
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
 from outrider_sidecar.intel import Intel
-from outrider_sidecar.world.authors import infer_author
+from outrider_sidecar.world.authors import infer_asker, infer_author
 from outrider_sidecar.world.containers import Container, Containers
 from outrider_sidecar.world.drift import Drift
 from outrider_sidecar.world.names import Names
@@ -43,6 +44,10 @@ NewLibrariesOf = Callable[[ProcessExited, int], list[LibraryLoaded]]
 OnProgram = Callable[[Container, Process], None]
 """Called with each program that is started, and where: the file watch follows containers and their programs."""
 
+SETTLED_AFTER_NS: Final = 200_000_000
+"""A process that came from outside is in its own container by then: runc's first step changes namespaces (34 ms)."""
+MAX_NEWCOMERS: Final = 256
+
 
 class World:
     """Everything believed, and `apply`, which is the only way to change it."""
@@ -66,6 +71,7 @@ class World:
         self.ties = ties
         self.intel = intel
         self.names = Names()
+        self._newcomers: dict[ProcessId, tuple[int, str]] = {}
         self._started_at = started_at
         self._ordered_libraries = ordered_libraries
         self._exit_libraries = exit_libraries
@@ -77,7 +83,7 @@ class World:
             case ProcessExecuted():
                 return self._executed(event)
             case ProcessStarted():
-                self._see(self.tree.start(event), event.at_ns)
+                self._meet(self.tree.start(event), event.at_ns)
             case ProcessExited():
                 return self._exited(event)
             case ProcessReleased():
@@ -95,7 +101,22 @@ class World:
 
     def tick(self, at_ns: int) -> list[Event]:
         """What time alone brings to light."""
+        if self._newcomers:
+            self._see_settled(at_ns)
         return list(self.ties.tick(at_ns))
+
+    @property
+    def restless(self) -> bool:
+        """Whether `tick` has something to do soon."""
+        return bool(self._newcomers) or self.ties.restless
+
+    def guess_owner(self, event: Event) -> Event:
+        """A question that nobody could be seen to ask, with whoever most likely did."""
+        if isinstance(event, NameQueried) and event.owner is None:
+            asker = infer_asker(self.tree, event)
+            if asker is not None:
+                return msgspec.structs.replace(event, owner=asker, attribution="inferred")
+        return event
 
     def actor_of(self, event: Event) -> Process | None:
         """The process that an event is of."""
@@ -136,6 +157,22 @@ class World:
         container = self.containers.get(mnt_ns)
         return container.drift.judge(file) if container is not None else None
 
+    def _meet(self, process: Process, at_ns: int, cgroup: str = "") -> None:
+        """Note a process's container, but of a container runtime's own first step only once it has settled."""
+        if process.entered and process.seen == "found":
+            if len(self._newcomers) < MAX_NEWCOMERS:
+                self._newcomers[process.id] = (at_ns + SETTLED_AFTER_NS, cgroup)
+            return
+        self._newcomers.pop(process.id, None)
+        self._see(process, at_ns, cgroup)
+
+    def _see_settled(self, at_ns: int) -> None:
+        due = [(process, cgroup) for process, (due_ns, cgroup) in self._newcomers.items() if due_ns <= at_ns]
+        for process_id, cgroup in due:
+            del self._newcomers[process_id]
+            if (process := self.tree.get(process_id)) is not None and process.alive:
+                self._see(process, at_ns, cgroup)
+
     def _see(self, process: Process, at_ns: int, cgroup: str = "") -> None:
         began_ns = self._started_at(process.id) if process.seen != "exec" else at_ns
         container = self.containers.see(process.mnt_ns, cgroup, at_ns, began_ns)
@@ -144,7 +181,7 @@ class World:
 
     def _executed(self, event: ProcessExecuted) -> list[Event]:
         process = self.tree.execute(event)
-        self._see(process, event.at_ns, event.cgroup)
+        self._meet(process, event.at_ns, event.cgroup)
         return [event, *self._ordered_libraries(event), *self.ties.executed(process, event.at_ns)]
 
     def _exited(self, event: ProcessExited) -> list[Event]:
