@@ -17,6 +17,7 @@ from typing import Final
 from outrider_wire.events import Descriptor
 from outrider_wire.text import clean_text
 
+STANDARD: Final = ("fd/0", "fd/1", "fd/2")
 NULL_DEVICE: Final = os.makedev(1, 3)
 _NO_TERMINAL: Final = -1
 
@@ -41,7 +42,7 @@ SOCKET_DEVICE: Final = _device_of_sockets()
 
 def read_descriptor_at(here: int, fd: int) -> Descriptor:
     """One descriptor of the process whose /proc directory is open as `here`. Raises OSError."""
-    name = f"fd/{fd}"
+    name = STANDARD[fd] if fd < len(STANDARD) else f"fd/{fd}"
     status = os.stat(name, dir_fd=here)
     inode, device, mode = status.st_ino, status.st_dev, status.st_mode
     if device == SOCKET_DEVICE and stat.S_ISSOCK(mode):

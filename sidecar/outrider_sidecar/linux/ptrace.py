@@ -67,6 +67,12 @@ INTERRUPTED: Final = 0
 
 _ptrace = function("ptrace", *(ctypes.c_long,) * 4, result=ctypes.c_long)
 _waitpid = function("waitpid", ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
+
+# The same function for the requests made at every stop: nobody asks for their errno, and the tracer's one thread
+# has nobody to hand the GIL to.
+_request = ctypes.PyDLL(None).ptrace
+_request.argtypes = (ctypes.c_long,) * 4
+_request.restype = ctypes.c_long
 _process_vm_readv = function(
     "process_vm_readv",
     ctypes.c_int,
@@ -103,32 +109,32 @@ def seize(tid: int, options: int) -> None:
 
 def resume(tid: int, signal_number: int = 0) -> bool:
     """Let a stopped tracee go on, delivering the signal; False where it was killed meanwhile."""
-    return _ptrace(CONT, tid, 0, signal_number) == 0  # type: ignore[no-any-return]  # a C function
+    return _request(CONT, tid, 0, signal_number) == 0  # type: ignore[no-any-return]  # a C function
 
 
 def listen(tid: int) -> bool:
     """Leave a tracee in its group-stop, open to SIGCONT; False where it was killed meanwhile."""
-    return _ptrace(LISTEN, tid, 0, 0) == 0  # type: ignore[no-any-return]  # a C function
+    return _request(LISTEN, tid, 0, 0) == 0  # type: ignore[no-any-return]  # a C function
 
 
 def detach(tid: int, signal_number: int = 0) -> bool:
     """Let a stopped tracee go for good, delivering the signal; False where it was killed meanwhile."""
-    return _ptrace(DETACH, tid, 0, signal_number) == 0  # type: ignore[no-any-return]  # a C function
+    return _request(DETACH, tid, 0, signal_number) == 0  # type: ignore[no-any-return]  # a C function
 
 
 def set_options(tid: int, options: int) -> bool:
     """Change the options of a stopped tracee; False where it was killed meanwhile."""
-    return _ptrace(SETOPTIONS, tid, 0, options) == 0  # type: ignore[no-any-return]  # a C function
+    return _request(SETOPTIONS, tid, 0, options) == 0  # type: ignore[no-any-return]  # a C function
 
 
 def interrupt(tid: int) -> bool:
     """Stop a running tracee (for the probe and tests: it makes some system calls fail with EINTR)."""
-    return _ptrace(INTERRUPT, tid, 0, 0) == 0  # type: ignore[no-any-return]  # a C function
+    return _request(INTERRUPT, tid, 0, 0) == 0  # type: ignore[no-any-return]  # a C function
 
 
 def event_message(tid: int) -> int | None:
     """New pid, old tid or exit status of the current event stop; None where the tracee was killed meanwhile."""
-    if _ptrace(GETEVENTMSG, tid, 0, _message_at) == 0:
+    if _request(GETEVENTMSG, tid, 0, _message_at) == 0:
         return _message.value
     return None
 

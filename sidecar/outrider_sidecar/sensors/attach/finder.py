@@ -11,7 +11,6 @@ a tick, so that no program waits for it.
 """
 
 import os
-import time
 from collections.abc import Iterator
 from typing import Final
 
@@ -28,7 +27,6 @@ MAX_LOOKS: Final = 64
 """Most strangers looked at in one tick."""
 MAX_UNSEIZED: Final = 16_384
 MAX_OFF_KNOWN: Final = 1024
-TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
 
 class Finder:
@@ -141,25 +139,23 @@ class Finder:
 
     def _seize(self, pid: int, standing: Standing, seen: Seen) -> None:
         parent = self._table.by_tid.get(standing.ppid)
-        began = self._ticks()
         try:
             tids = seize_process(pid, proc=self._proc)
         except Unavailable as error:
             self._follow(pid, standing, seen, error.reason)
             return
         tracee = Tracee(pid)
-        tracee.seized_at_ticks = began
+        tracee.newest_when_seized = self._read_newest()
         tracee.announced = True
         self._table.add_process(tracee)
         for tid in tids:
             self._table.add_thread(tid, tracee)
         tracee.parent_process = self._parent_process(standing.ppid)
-        start_ticks = read_stat(pid, proc=self._proc).start_ticks
         untraced = (
             seen == "found"
             and parent is not None
             and standing.ppid != 1  # orphans of anybody end there
-            and start_ticks > parent.seized_at_ticks + 1
+            and pid > parent.newest_when_seized  # made after we held its parent
         )
         event = self._teller.found(tracee, parent=tracee.parent_process, seen=seen, untraced=untraced)
         self._teller.flush()
@@ -259,6 +255,3 @@ class Finder:
 
     def _read_newest(self) -> int:
         return int(os.pread(self._loadavg, 128, 0).rsplit(None, 1)[1])
-
-    def _ticks(self) -> int:
-        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) * TICKS_A_SECOND // 1_000_000_000

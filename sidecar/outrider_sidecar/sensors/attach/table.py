@@ -19,11 +19,11 @@ class Tracee:
         "exit_sockets",
         "forked_at_ns",
         "mnt_ns",
+        "newest_when_seized",
         "parent",
         "parent_process",
         "pid",
         "process",
-        "seized_at_ticks",
         "stdio",
         "tids",
     )
@@ -36,7 +36,7 @@ class Tracee:
         self.process: ProcessId | None = None
         self.announced = False
         self.mnt_ns: int = parent.mnt_ns if parent else 0
-        self.seized_at_ticks = 0
+        self.newest_when_seized = 0
         self.exe_inode = 0
         self.exe_dev: int = parent.exe_dev if parent else 0
         self.stdio: tuple[Descriptor, ...] = parent.stdio if parent else ()
