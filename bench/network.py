@@ -27,14 +27,14 @@ GAP_S: Final = 0.004
 
 
 def run_workload(connections: int, life_s: float, gap_s: float) -> None:
-    """Fork the clients one after another; print `pid port` of each."""
+    """Fork the clients one after another; print `pid port server-port` of each."""
     server = socket.create_server(("127.0.0.1", 0), backlog=connections)
     address = server.getsockname()
     for _ in range(connections):
         pid = os.fork()
         if pid == 0:
             client = socket.create_connection(address)
-            os.write(1, f"{os.getpid()} {client.getsockname()[1]}\n".encode())
+            os.write(1, f"{os.getpid()} {client.getsockname()[1]} {address[1]}\n".encode())
             time.sleep(life_s)
             os._exit(0)
         time.sleep(gap_s)
@@ -63,7 +63,9 @@ class Watch:
         self._stop.set()
         self._thread.join()
 
-    def opened_by(self, ports: set[int], *, deadline_s: float) -> dict[int, tuple[int, ConnectionOpened]]:
+    def opened_by(
+        self, ports: set[int], server_port: int, *, deadline_s: float
+    ) -> dict[int, tuple[int, ConnectionOpened]]:
         """The first outbound event of each port, with the nanoseconds it took, waited for until the deadline."""
         found: dict[int, tuple[int, ConnectionOpened]] = {}
         end = time.monotonic() + deadline_s
@@ -72,7 +74,9 @@ class Watch:
                 at_ns, event = self.seen.get(timeout=left)
             except queue.Empty:
                 break
-            if isinstance(event, ConnectionOpened) and event.direction == "outbound" and event.source_port in ports:
+            if not isinstance(event, ConnectionOpened) or event.destination_port != server_port:
+                continue  # others use loopback too
+            if event.direction == "outbound" and event.source_port in ports:
                 found.setdefault(event.source_port, (at_ns - event.at_ns, event))
         return found
 
@@ -83,8 +87,9 @@ def measure(connections: int, life_s: float) -> list[dict[str, object]]:
     cpu_s = time.process_time()
     with Watch() as watch:
         output = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
-        truth = {int(port): int(pid) for pid, port in (line.split() for line in output.splitlines())}
-        found = watch.opened_by(set(truth), deadline_s=10)
+        truth = {int(port): int(pid) for pid, port, _ in (line.split() for line in output.splitlines())}
+        server_port = int(output.split()[2])
+        found = watch.opened_by(set(truth), server_port, deadline_s=10)
     cpu_s = time.process_time() - cpu_s
     owners = {port: event.owner.pid for port, (_, event) in found.items() if event.owner is not None}
     right = sum(owners[port] == truth[port] for port in owners)

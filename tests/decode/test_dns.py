@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outrider_sidecar.decode.dns import MAX_RECORDS, Question, parse_message, read_name
+from outrider_sidecar.decode.dns import MAX_ALIASES, MAX_RECORDS, Question, parse_message, read_name
 from outrider_sidecar.decode.dns_stream import MAX_FLOWS, DnsStreams, split_stream
 from outrider_sidecar.decode.tcp import Segment
 
@@ -108,6 +108,16 @@ def test_records_beyond_the_bound_are_not_read():
     records = b"".join(b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, 9, 4) + number.to_bytes(4) for number in range(1, 1001))
     message = parse_message(struct.pack("!HHHHHH", 7, 0x8180, 1, 65535, 0, 0) + QUERY[12:] + records)
     assert len(message.addresses) == MAX_RECORDS
+    assert message.cut
+
+
+def test_aliases_beyond_the_bound_are_not_read():
+    """Two hundred aliases of the greatest length in one message make an event of bounded size."""
+    name = b"\1\xff" * 126 + b"\0"
+    head = struct.pack("!HHHHHH", 1, 0x8180, 1, 200, 0, 0) + name + b"\0\1\0\1"
+    records = b"".join(b"\0" + struct.pack("!HHIH", 5, 1, 1, 4) + bytes([1, each]) + b"\xc0\x0e" for each in range(200))
+    message = parse_message(head + records)
+    assert len(message.aliases) <= MAX_ALIASES
     assert message.cut
 
 

@@ -60,9 +60,17 @@ def test_the_holder_of_a_connection_is_exact(finder, connection):
 def test_a_connection_before_accept_is_inferred_to_be_the_listeners(finder):
     """What nobody accepted yet belongs to the listening socket's holder, said to be inferred."""
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
-        owner = finder.of_connection(*client.getpeername(), *client.getsockname())
+        owner = finder.of_connection(*client.getpeername(), *client.getsockname(), accepting=True)
         assert (owner.process, owner.attribution) == (read_stat(os.getpid()).process, "inferred")
         assert owner.socket_inode == inode_of(server)
+
+
+def test_a_listener_is_not_taken_for_a_connection_that_is_gone(finder):
+    """Who listens on a port did not open the connections that once came from it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ends = (*server.getsockname(), "127.0.0.1", 9)
+        assert finder.of_connection(*ends).process is None
+        assert finder.of_connection(*ends, accepting=True).process is not None
 
 
 def test_the_newest_of_several_holders_is_named(finder, connection):

@@ -22,7 +22,7 @@ class Owners:
         self.owners = list(owners)
         self.asked = []
 
-    def of_connection(self, local, local_port, remote, remote_port, *, interface=0):
+    def of_connection(self, local, local_port, remote, remote_port, *, interface=0, accepting=False):
         self.asked.append((local, local_port, remote, remote_port))
         return self.owners.pop(0) if self.owners else NOBODY
 

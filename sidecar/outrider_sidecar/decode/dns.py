@@ -18,6 +18,8 @@ MAX_QUESTIONS: Final = 8
 """Servers answer one question; a message that claims more than this is no DNS."""
 MAX_RECORDS: Final = 256
 """Answer records read of one message; the rest is left, and the message marked as cut."""
+MAX_ALIASES: Final = 16
+"""Alias records read of one message; no resolver follows a longer chain. Written to be slow, each costs 60 µs."""
 MAX_NAME_BYTES: Final = 255
 
 A: Final = 1
@@ -140,6 +142,7 @@ def parse_message(raw: bytes) -> Message:
 def _read_answers(raw: bytes, offset: int, count: int) -> tuple[tuple[str, ...], tuple[str, ...], int, bool]:
     addresses: dict[str, None] = {}
     aliases: dict[str, None] = {}
+    aliases_read = 0
     ttls: list[int] = []
     cut = count > MAX_RECORDS
     for _ in range(min(count, MAX_RECORDS)):
@@ -161,7 +164,11 @@ def _read_answers(raw: bytes, offset: int, count: int) -> tuple[tuple[str, ...],
             addresses[socket.inet_ntop(socket.AF_INET6, data)] = None
             ttls.append(ttl_s)
         elif record_type in (CNAME, DNAME):
-            aliases[read_name(raw, offset)[0]] = None
+            aliases_read += 1
+            if aliases_read > MAX_ALIASES:
+                cut = True
+            else:
+                aliases[read_name(raw, offset)[0]] = None
         offset += size
     return tuple(addresses), tuple(aliases), min(ttls, default=0), cut
 

@@ -4,8 +4,9 @@ Facts that shape this file:
 
 - Python gives its lock up around every system call of `os` and `socket`, and `os.listdir` does so for each entry.
   Where another thread is busy, taking it back takes up to the switch interval of 5 ms, each time.
-- Finding the owner of a connection takes some hundred calls of a microsecond or two. A process that lives 10 ms
-  was gone before they were done whenever the engine's thread had work: of 500 such owners 43 % were found.
+- Finding the owner of a connection takes some hundred calls of a microsecond or two, while the process it looks
+  for may end. Measured beside a busy thread: by `os` and `socket` a search took 3 to 100 ms and a look at a known
+  holder 10 to 15 ms; by the functions here 0.5 to 1 ms and 0.15 ms. Beside an idle one both take 0.5 ms.
 - A function bound by ctypes.PyDLL keeps the lock. The interpreter still hands it over between two such calls when
   another thread has waited for the whole interval, so nobody starves.
 

@@ -72,18 +72,29 @@ class OwnerFinder:
             self._table.close()
             self._table = None
 
-    def of_connection(self, local: str, local_port: int, remote: str, remote_port: int, *, interface: int = 0) -> Owner:
-        """The owner of our end of a TCP connection; before accept(2), that of the listening socket.
+    def of_connection(
+        self,
+        local: str,
+        local_port: int,
+        remote: str,
+        remote_port: int,
+        *,
+        interface: int = 0,
+        accepting: bool = False,
+    ) -> Owner:
+        """The owner of our end of a TCP connection; where it is `accepting`, of the listening socket before accept(2).
 
         `interface` is the index of the interface its packets were seen on; link-local connections need it.
         """
         table = self._opened()
         try:
             facts = table.find_connection("tcp", local, local_port, remote, remote_port, interface=interface)
-            if facts is not None and not facts.inode:
+            if accepting and facts is not None and not facts.inode:
                 facts = table.find_listener(local, local_port, interface=interface)
         except OSError:
             return NOBODY  # the kernel did not answer this once
+        if not accepting and facts is not None and facts.state == "LISTEN":
+            return NOBODY  # the connection is gone, and another program listens on the port it had
         return self._of_facts(facts)
 
     def of_datagrams(self, local: str, local_port: int, remote: str, remote_port: int) -> Owner:

@@ -35,7 +35,14 @@ class Owners(Protocol):
     """Who may be asked for the owner of our end; `OwnerFinder` is."""
 
     def of_connection(
-        self, local: str, local_port: int, remote: str, remote_port: int, *, interface: int = 0
+        self,
+        local: str,
+        local_port: int,
+        remote: str,
+        remote_port: int,
+        *,
+        interface: int = 0,
+        accepting: bool = False,
     ) -> Owner: ...
     def of_datagrams(self, local: str, local_port: int, remote: str, remote_port: int) -> Owner: ...
 
@@ -111,7 +118,7 @@ class TrafficReader:
             yield from self._opened(ends, captured, "outbound", owner)
         if destination in self._local:
             owner = self._owners.of_connection(
-                destination, destination_port, source, source_port, interface=captured.interface
+                destination, destination_port, source, source_port, interface=captured.interface, accepting=True
             )
             yield from self._opened(ends, captured, "inbound", owner)
 
@@ -200,8 +207,9 @@ class TrafficReader:
             return
         ours = (packet.source, segment.source_port)
         theirs = (packet.destination, segment.destination_port)
-        near, far = (ours, theirs) if packet.source in self._local else (theirs, ours)
-        owner = self._owners.of_connection(*near, *far, interface=captured.interface)
+        accepting = packet.source not in self._local
+        near, far = (theirs, ours) if accepting else (ours, theirs)
+        owner = self._owners.of_connection(*near, *far, interface=captured.interface, accepting=accepting)
         if not self._is_ignored(owner):
             emit(
                 ServerNamed(
