@@ -5,10 +5,17 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from outrider_collector.client import Client
 from outrider_sidecar.journal import Journal, load_resume_key
@@ -16,6 +23,7 @@ from outrider_sidecar.shipper import Shipper
 from outrider_sidecar.transport import HttpTransport
 from outrider_wire.batch import BatchFacts
 from outrider_wire.enrolment import make_request
+from outrider_wire.errors import DeliveryError
 from outrider_wire.events import Event
 from outrider_wire.findings import Finding, TaskView
 from outrider_wire.signing import SigningKey
@@ -137,6 +145,42 @@ def test_a_collector_that_dies_and_comes_back_gets_all(
         sidecar.journal.append_finding(finding(wanted[-1]))
         collector = start(tmp_path / "data", listen=listen)
     wait_for_ids(collector.url, wanted)
+
+
+def make_certificate(directory: Path) -> tuple[str, str]:
+    """A self-signed certificate for 127.0.0.1 and its key, as PEM files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "collector")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    cert_file, key_file = directory / "cert.pem", directory / "key.pem"
+    cert_file.write_bytes(certificate.public_bytes(Encoding.PEM))
+    key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return str(cert_file), str(key_file)
+
+
+def test_tls_is_spoken_and_checked(start: Callable[..., Any], tmp_path: Path, speaker: Any) -> None:
+    """With the collector's CA an agent enrols and speaks; without it, it says nothing to a stranger."""
+    cert, key = make_certificate(tmp_path)
+    collector = start(tmp_path / "data", tls_cert=cert, tls_key=key)
+    one = speaker()
+    with pytest.raises(DeliveryError, match="certificate"):
+        HttpTransport(collector.url).enrol(one.request(), timeout_s=5.0)
+    transport = HttpTransport(collector.url, ca_file=cert)
+    assert transport.enrol(one.request(), timeout_s=5.0).accepted
+    assert [transport.send(one.say().data, timeout_s=5.0).sequence for _ in range(3)] == [0, 1, 2]
+    transport.close()
+    assert [agent.batches for agent in Client(collector.url, TOKEN, ca_file=cert).agents()] == [3]
 
 
 def test_a_successor_brings_what_the_dead_one_left(

@@ -1,12 +1,13 @@
 """The database: made, opened and set up so that one writer and many readers get on."""
 
+import functools
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -39,16 +40,26 @@ def open_database(path: Path) -> Engine:
 def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert the rows that are not there yet; the others stay as they are."""
     if rows:
-        connection.execute(insert(table).on_conflict_do_nothing(), rows)
+        connection.execute(_insert_new(table), rows)
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows, or put them in place of those with the same primary key. All rows have all columns."""
     if rows:
-        statement = insert(table)
-        keys = [column.name for column in table.primary_key]
-        changed: dict[str, Any] = {c.name: c for c in statement.excluded if c.name not in keys}
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+        connection.execute(_upsert(table), rows)
+
+
+@functools.cache
+def _insert_new(table: Table) -> Insert:
+    return insert(table).on_conflict_do_nothing()
+
+
+@functools.cache
+def _upsert(table: Table) -> Insert:
+    statement = insert(table)
+    keys = [column.name for column in table.primary_key]
+    changed: dict[str, Any] = {c.name: c for c in statement.excluded if c.name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
 
 def _set_up(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
