@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 from random import SystemRandom
+from typing import Final
 
 from outrider_lab import network
 from outrider_lab.blueprint import (
@@ -35,6 +36,9 @@ from outrider_lab.settings import (
     TaskSettings,
 )
 from outrider_lab.spec import Place
+
+START_NICENESS: Final = 10
+"""The collector steps back while the task starts: nobody waits for it then."""
 
 Note = Callable[[str], None]
 """Called with the name of each step of the start as it is done."""
@@ -136,7 +140,14 @@ class Assembly:
         for fd in set(stdio):
             os.close(fd)
         self.collector_pid = pid
+        os.setpriority(os.PRIO_PROCESS, pid, START_NICENESS)
         self._children.watch(pid, lambda _: self._collector_ended(pid))
+
+    def hurry_collector(self) -> None:
+        """Give the collector its full share again, once the task has started."""
+        if self.collector_pid:
+            for thread in os.listdir(f"/proc/{self.collector_pid}/task"):
+                os.setpriority(os.PRIO_PROCESS, int(thread), 0)
 
     def stop_collector(self) -> None:
         """Kill the collector; its data stay."""

@@ -137,6 +137,7 @@ class Supervisor:
                 note("sidecar ready")
         self._start_guarded(tuple(fds[:3]), fds[3])
         note("guarded program")
+        task.hurry_collector()
         if task.sidecar and settings.late_sidecar:
             self._start_sidecar()
             note("sidecar program")
@@ -222,6 +223,7 @@ class Supervisor:
         match request.target, request.action:
             case "collector", "start":
                 self.task.start_collector()
+                self.task.hurry_collector()
             case "collector", "stop":
                 self.task.stop_collector()
             case "sidecar", "stop":

@@ -88,8 +88,7 @@ def test_a_ctrl_c_leaves_nothing(left):
     keeper, supervisor = (int(word) for word in asker.stdout.readline().split())
     asker.send_signal(signal.SIGINT)
     asker.communicate(timeout=10)
-    assert is_gone(supervisor)
-    assert is_gone(keeper)
+    assert wait_for(lambda: is_gone(supervisor) and is_gone(keeper))
     assert left.cgroups_of(keeper) == []
 
 
