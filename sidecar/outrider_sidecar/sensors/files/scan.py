@@ -35,7 +35,7 @@ MAX_DEPTH: Final = 32
 """Deepest directory watched, in components of its path."""
 
 RESERVED: Final = 2_048
-"""Of a container's watches, those kept back from the first scan for directories that appear later."""
+"""Of a container's watches, those kept back from the first scan for directories that appear later; at most a quarter."""
 
 MAX_WAITING: Final = 65_536
 """Most directories that wait to be visited; past that they are counted as unwatched."""
@@ -179,7 +179,7 @@ class Scanner:
     def _watch(self, visit: Visit, fd: int) -> Watched | None:
         """The directory with its watch on; None where a bound was met or it is known and need not be listed."""
         root, depth = visit.root, visit.parent.depth + 1 if visit.parent else visit.name.count(b"/")
-        reserved = 0 if visit.label else self._bounds.reserved
+        reserved = 0 if visit.label else min(self._bounds.reserved, self._bounds.per_container // 4)
         if not visit.again and (refusal := self._beyond_bounds(root, depth, reserved)):
             self._unwatched(root, refusal)
             return None
