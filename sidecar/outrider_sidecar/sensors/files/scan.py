@@ -35,7 +35,7 @@ MAX_DEPTH: Final = 32
 """Deepest directory watched, in components of its path."""
 
 RESERVED: Final = 2_048
-"""Of a container's watches, those kept back from the first scan for directories that appear later; at most a quarter."""
+"""Of a container's watches, those kept from the first scan for directories that appear later; a quarter at most."""
 
 MAX_WAITING: Final = 65_536
 """Most directories that wait to be visited; past that they are counted as unwatched."""
