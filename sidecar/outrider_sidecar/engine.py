@@ -20,6 +20,7 @@ from outrider_sidecar.folding import Folding
 from outrider_sidecar.integrity import integrity_finding
 from outrider_sidecar.judgement import make_finding
 from outrider_sidecar.settings import ExpectedDrift
+from outrider_sidecar.world.drift import Drift
 from outrider_sidecar.world.kinds import event_type
 from outrider_sidecar.world.world import World, same_connection
 from outrider_wire.events import (
@@ -37,6 +38,8 @@ OWNER_WAIT_S: Final = 0.08
 """How long a connection waits for its owner's exit stop."""
 DRIFT_WAIT_S: Final = 0.04
 """How long an undecided exec waits for the file watch."""
+DRIFT_PATIENCE_S: Final = 0.5
+"""How much longer where the file watch says that it is behind."""
 MAX_HELD_BACK: Final = 1_024
 
 Owned = ConnectionOpened | NameQueried | ServerNamed
@@ -70,6 +73,7 @@ class Engine:
         agent: str,
         expected_drift: Sequence[ExpectedDrift] = (),
         clock: Monotonic,
+        files_caught_up: Callable[[], bool] = lambda: True,
     ) -> None:
         self._world = world
         self._rules = rules
@@ -77,6 +81,7 @@ class Engine:
         self._agent = agent
         self._expected = expected_drift
         self._clock = clock
+        self._files_caught_up = files_caught_up
         self._folding = Folding()
         self._held_back: list[HeldBack] = []
         self.silenced = 0
@@ -101,9 +106,9 @@ class Engine:
     def tick(self, at_ns: int) -> None:
         """Judge what was held back long enough, and what time alone brought to light."""
         now_s = self._clock()
-        due = [held for held in self._held_back if held.due_s <= now_s]
+        due = [held for held in self._held_back if held.due_s <= now_s and not self._is_early(held, now_s)]
         if due:
-            self._held_back = [held for held in self._held_back if held.due_s > now_s]
+            self._held_back = [held for held in self._held_back if held not in due]
             for held in due:
                 self._judge(self._world.guess_owner(held.event))
         for fact in self._world.tick(at_ns):
@@ -122,13 +127,18 @@ class Engine:
         else:
             self._judge(fact)
 
+    def _is_early(self, held: HeldBack, now_s: float) -> bool:
+        """A file watch that is behind is waited for, within reason."""
+        behind = isinstance(held.event, ProcessExecuted) and not self._files_caught_up()
+        return behind and now_s < held.due_s + DRIFT_PATIENCE_S
+
     def _worth_waiting_s(self, fact: Event) -> float:
         if isinstance(fact, Owned):
             return OWNER_WAIT_S if fact.owner is None else 0.0
         if isinstance(fact, ProcessExecuted):
             files = (fact.exe, fact.script) if fact.script is not None else (fact.exe,)
             drifts = [self._world.judge(file, fact.mnt_ns) for file in files]
-            return DRIFT_WAIT_S if any(d is not None and d.verdict == "undecided" for d in drifts) else 0.0
+            return DRIFT_WAIT_S if any(d is not None and _may_change(d) for d in drifts) else 0.0
         return 0.0
 
     def _claim(self, exited: ProcessExited) -> None:
@@ -148,6 +158,11 @@ class Engine:
                 self.silenced += 1
             elif not self._folding.is_repeat(rule, context):
                 self._sink.finding(make_finding(rule, context, agent=self._agent))
+
+
+def _may_change(drift: Drift) -> bool:
+    """Whether what the file watch has yet to tell may change the verdict."""
+    return drift.verdict == "undecided" or drift.by_silence
 
 
 def _is_of(event: Owned, exited: ProcessExited) -> bool:

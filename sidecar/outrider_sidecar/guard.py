@@ -107,6 +107,7 @@ class Guard:
             agent=plan.agent,
             expected_drift=plan.expected_drift,
             clock=time.monotonic,
+            files_caught_up=self.files.caught_up,
         )
 
     def run(self, pipe_fd: int) -> None:
@@ -187,6 +188,13 @@ class Guard:
             return
         places |= wanted or {"/"}
         self.files.add_root(container.mnt_ns, process.id.pid, tuple(wanted), baseline_ns=container.drift.baseline_ns)
+
+    def rebase(self) -> None:
+        """The containers' creation became known: what changed since then is looked for from there."""
+        for container in self.containers.all():
+            living = self.tree.living(container.mnt_ns)
+            if living and container.mnt_ns in self._places:
+                self.files.add_root(container.mnt_ns, living[-1].id.pid, (), baseline_ns=container.drift.baseline_ns)
 
     def _unmounted(self, mnt_ns: int) -> None:
         self.intake.put(partial(self._forget_places, mnt_ns))

@@ -54,4 +54,5 @@ class Naming:
 
     def _learn(self, guard: "Guard", facts: TaskFacts) -> None:
         guard.containers.learn(facts, self_id=self._self_id)
+        guard.rebase()
         self._asking = False

@@ -88,7 +88,10 @@ HITS = {
     ),
     "fifo and pipe with nc": (
         "pipe-through-relay",
-        {1: (fifo(0, "/tmp/f", 40, "r"), pipe(1, 50, "w")), 2: (pipe(0, 50, "r"), fifo(1, "/tmp/f", 40, "w"), sock(3, 71))},
+        {
+            1: (fifo(0, "/tmp/f", 40, "r"), pipe(1, 50, "w")),
+            2: (pipe(0, 50, "r"), fifo(1, "/tmp/f", 40, "w"), sock(3, 71)),
+        },
         [tcp(71)],
     ),
     "cat between fifo and shell": (
@@ -124,7 +127,10 @@ HITS = {
     ),
     "two pipes with a bare relay that lasted": (
         "pipe-through-relay",
-        {1: (pipe(0, 50, "r"), pipe(1, 51, "w")), 2: (null(0), null(1), sock(3, 71), pipe(4, 50, "w"), pipe(5, 51, "r"))},
+        {
+            1: (pipe(0, 50, "r"), pipe(1, 51, "w")),
+            2: (null(0), null(1), sock(3, 71), pipe(4, 50, "w"), pipe(5, 51, "r")),
+        },
         [tcp(71)],
     ),
     "two pipes with a busy program": (

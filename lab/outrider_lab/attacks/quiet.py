@@ -6,7 +6,7 @@ from outrider_lab.attacks.scenario import SHELL_PEER_TLS, Peer, Scenario
 from outrider_lab.network import TASK_ADDRESS
 from outrider_lab.settings import Mount
 
-PIPED_SHELL: Final = "Execution:Runtime/PipedShell"
+PIPED_SHELL: Final = "Execution:Runtime/SuspiciousShellCreated"
 """The LOW finding that a CI runner may raise."""
 
 MANAGED_AGENTS: Final = "/managed-agents/execute-command"
