@@ -40,7 +40,7 @@ NAME: Final = "outrider"
 TICK_S: Final = 0.05
 READY_WAIT_S: Final = 3.0
 BACKOFF_FIRST_S: Final = 0.01
-BACKOFF_MOST_S: Final = 0.5
+BACKOFF_MOST_S: Final = 0.25
 STEADY_S: Final = 5.0
 """A child that lived this long starts anew without delay."""
 FAILED: Final = 70

@@ -23,6 +23,13 @@ def poll_until(condition):
         time.sleep(0.005)
 
 
+def runs(pid, name):
+    try:
+        return os.readlink(f"/proc/{pid}/exe").endswith("/" + name)
+    except OSError:
+        return False
+
+
 def python(code: str) -> list[str]:
     return [PYTHON, "-S", "-E", "-c", textwrap.dedent(code)]
 
@@ -297,9 +304,8 @@ def test_a_process_that_is_traced_already_is_left_to_its_tracer(trace):
     held = subprocess.Popen(["strace", "-o", "/dev/null", "sleep", "30"])
     try:
         children = f"/proc/{held.pid}/task/{held.pid}/children"
-        poll_until(lambda: Path(children).read_text().strip())
-        sleeper = int(Path(children).read_text().split()[0])
-        poll_until(lambda: "sleep" in os.readlink(f"/proc/{sleeper}/exe"))
+        poll_until(lambda: [pid for pid in Path(children).read_text().split() if runs(pid, "sleep")])
+        [sleeper] = [int(pid) for pid in Path(children).read_text().split() if runs(pid, "sleep")]
         tracing = trace(TracerOptions(scope=TreeScope(sleeper)))
         tracing.end()
         assert tracing.executed("sleep")

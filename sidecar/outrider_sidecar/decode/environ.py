@@ -45,7 +45,7 @@ KEPT_VARIABLES: Final = frozenset(
 MAX_VALUE: Final = 1024
 
 _STARTS: Final = frozenset(name[:3] for name in KEPT_VARIABLES)
-_CREDENTIALS: Final = re.compile(r"(//)[^/@\s]*@")
+_CREDENTIALS: Final = re.compile(r"(//)[^/\s]*@")
 
 
 def kept_environment(block: bytes) -> dict[str, str]:

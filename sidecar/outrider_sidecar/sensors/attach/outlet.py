@@ -92,6 +92,7 @@ class Outlet:
         if self.lost:
             lost, self.lost = self.lost, 0
             self.put(SightLost(time.time_ns(), SENSE, "the pipe to the engine was full", lost))
+            self.flush()
 
     def _next_chunk(self) -> bytes:
         first = self._frames[0]
