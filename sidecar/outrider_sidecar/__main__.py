@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 
 from outrider_sidecar.app import run_sidecar
 from outrider_sidecar.linux import prctl
@@ -10,9 +11,12 @@ from outrider_sidecar.settings import load
 from outrider_wire.errors import ConfigError
 
 
-def main() -> int:
+def main(arguments: Sequence[str] = ()) -> int:
     """Read the settings and guard; the exit code."""
     prctl.set_dumpable(False)  # before anything secret is in memory
+    if arguments:
+        print("outrider_sidecar takes no arguments: its settings are OUTRIDER_* and OUTRIDER_CONFIG", file=sys.stderr)
+        return 2
     start_logging()
     try:
         settings, _ = load(os.environ)
@@ -23,4 +27,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

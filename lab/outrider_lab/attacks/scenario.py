@@ -24,7 +24,7 @@ class Peer(Struct, frozen=True):
     connects: str = ""
 
 
-SHELL_PEER = Peer(say=("id; echo outrider-$((40+2))",), until="outrider-42", hold_s=0.4, farewell="exit")
+SHELL_PEER = Peer(say=("id; echo outrider-$((40+2)) pid=$$",), until="outrider-42", hold_s=0.4, farewell="exit")
 """An attacker at the other end of a shell: asks who it is, and waits a moment. The marker is not in what is sent."""
 
 SHELL_PEER_TLS = replace(SHELL_PEER, tls=True)

@@ -161,10 +161,11 @@ class World:
         """Note a process's container, but of a container runtime's own first step only once it has settled."""
         if process.entered and process.seen == "found":
             if len(self._newcomers) < MAX_NEWCOMERS:
-                self._newcomers[process.id] = (at_ns + SETTLED_AFTER_NS, cgroup)
+                _, earlier = self._newcomers.get(process.id, (0, ""))
+                self._newcomers[process.id] = (at_ns + SETTLED_AFTER_NS, cgroup or earlier)
             return
-        self._newcomers.pop(process.id, None)
-        self._see(process, at_ns, cgroup)
+        _, earlier = self._newcomers.pop(process.id, (0, ""))
+        self._see(process, at_ns, cgroup or earlier)
 
     def _see_settled(self, at_ns: int) -> None:
         due = [(process, cgroup) for process, (due_ns, cgroup) in self._newcomers.items() if due_ns <= at_ns]
