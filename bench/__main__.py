@@ -1,0 +1,89 @@
+"""`make bench`: run every benchmark in a process of its own, and write what was measured to bench/RESULTS.md.
+
+A row is {what, value, unit, spread, target}: `target` is what the figure should reach (empty for none), `spread`
+how far repeated measurements lay apart. Nothing here is a hoped-for number.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+BENCHES: Final = (
+    ("spawn", "Starting programs under guard"),
+    ("signals", "Signals, timers and threads under guard"),
+    ("nginx", "A web server under load"),
+    ("footprint", "What the sidecar itself takes"),
+    ("latency", "From what happened to who knows it"),
+    ("network", "Owners of connections"),
+    ("files", "The file watch"),
+    ("wire", "Batches, journal and collector"),
+)
+RESULTS: Final = Path(__file__).with_name("RESULTS.md")
+TIMEOUT_S: Final = 1800
+
+Row = dict[str, object]
+
+
+def measure(name: str) -> list[Row]:
+    """The rows of one benchmark; a row that says why where it could not be run."""
+    command = [sys.executable, "-m", f"bench.{name}", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    try:
+        rows = json.loads(done.stdout[done.stdout.index("[") :])
+    except ValueError:
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        return [{"what": f"{name}: not measured", "value": "", "unit": "", "spread": last, "target": ""}]
+    return list(rows)
+
+
+def render(sections: list[tuple[str, list[Row]]], *, machine: str) -> str:
+    """The results as Markdown."""
+    lines = ["# Measured", "", "Written by `make bench`; every figure was measured in that run.", "", machine, ""]
+    for title, rows in sections:
+        lines += [f"## {title}", "", "| what | measured | spread | to reach |", "|---|---|---|---|"]
+        for row in rows:
+            value = f"{row.get('value', '')} {row.get('unit', '')}".strip()
+            lines.append(f"| {row.get('what', '')} | {value} | {row.get('spread', '')} | {row.get('target', '')} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def describe_machine() -> str:
+    """The machine in general terms."""
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    kernel = ".".join(platform.release().split(".")[:2])
+    return (
+        f"A virtual machine with {os.cpu_count()} cores ({platform.machine()}) and {memory_gib:.0f} GiB, shared with"
+        f" others and noisy; Linux {kernel}, Python {platform.python_version()}. Read times as ratios."
+        f" Load average before the run: {os.getloadavg()[0]:.1f}."
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench", description="Measure, and write bench/RESULTS.md.")
+    parser.add_argument("names", nargs="*", help="only these")
+    arguments = parser.parse_args()
+    machine = describe_machine()
+    sections: list[tuple[str, list[Row]]] = []
+    for name, title in BENCHES:
+        if arguments.names and name not in arguments.names:
+            continue
+        began_s = time.monotonic()
+        rows = measure(name)
+        sections.append((title, rows))
+        print(f"{title} ({time.monotonic() - began_s:.0f} s)")
+        for row in rows:
+            print(f"  {row.get('what')}: {row.get('value')} {row.get('unit')} ({row.get('spread')}; {row.get('target')})")
+    if not arguments.names:
+        RESULTS.write_text(render(sections, machine=machine))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
