@@ -11,17 +11,20 @@ from outrider_sidecar.heartbeat import Heartbeat
 from outrider_sidecar.intel import load_intel
 from outrider_sidecar.journal import Journal, load_resume_key
 from outrider_sidecar.linux import procfs
-from outrider_sidecar.linux.sock_diag import SocketTable
+from outrider_sidecar.linux.sock_diag import SocketTable, probe_sock_diag
 from outrider_sidecar.log import say
 from outrider_sidecar.memory import Memory
 from outrider_sidecar.naming import Naming
 from outrider_sidecar.outlets import JournalSink, LinesSink, Sinks
+from outrider_sidecar.recorder import Recorder
+from outrider_sidecar.replay import Replay
 from outrider_sidecar.rulebook import load_rulebook
 from outrider_sidecar.sensors import Capability, Sensor
 from outrider_sidecar.sensors.attach import TaskScope, TracerOptions, probe_attach
 from outrider_sidecar.sensors.files import probe_inotify
 from outrider_sidecar.sensors.owners import OwnerFinder
 from outrider_sidecar.sensors.packets import PacketSensor, probe_packet
+from outrider_sidecar.sensors.poll import PollSensor, probe_poll
 from outrider_sidecar.settings import Settings, token_of
 from outrider_sidecar.shipping import Shipping
 from outrider_sidecar.supervisor import supervise
@@ -47,6 +50,7 @@ def run_sidecar(settings: Settings) -> int:
         )
     key = SigningKey.generate()
     attach = settings.attach and _is_available(capabilities, "attach")
+    recorder = _open_recorder(Path(settings.journal_dir)) if attach else None
 
     def engine_main(pipe_fd: int, heartbeat: Heartbeat) -> int:
         root = Path(settings.journal_dir)
@@ -63,9 +67,10 @@ def run_sidecar(settings: Settings) -> int:
             rules=rules,
             intel=intel,
             own_mnt_ns=own_mnt_ns,
-            sensors=_sensors(capabilities, own_mnt_ns),
+            sensors=_sensors(capabilities, own_mnt_ns, attach=attach),
             file_watch_limit=settings.file_watch_limit,
             expected_drift=settings.expected_drift,
+            replay=Replay(recorder) if recorder is not None else None,
             chores=(
                 naming.chore,
                 memory.chore,
@@ -89,6 +94,7 @@ def run_sidecar(settings: Settings) -> int:
         scope=TaskScope(own_mnt_ns),
         released_paths=frozenset(settings.release),
         open_sockets=lambda: SocketTable().find,
+        record=recorder.record if recorder is not None else None,
     )
     stop_after_s = max(settings.stop_timeout_s - 5.0, 0.0)
     say("outrider starts", software=SOFTWARE, agent=key.agent, rules=len(rules), domains=len(intel))
@@ -97,17 +103,29 @@ def run_sidecar(settings: Settings) -> int:
 
 def probe_all(*, in_task: bool) -> tuple[Capability, ...]:
     """What can be seen here, each found out by doing it."""
-    return (probe_attach(in_task=in_task), probe_inotify(), probe_packet())
+    return (probe_attach(in_task=in_task), probe_poll(), probe_inotify(), probe_packet(), probe_sock_diag())
+
+
+def _open_recorder(directory: Path) -> Recorder | None:
+    """The flight recorder; without room for it guarding goes on, and that is told."""
+    try:
+        return Recorder(directory)
+    except OSError as error:
+        say("no flight recorder: what is seen just before the sidecar is killed may be lost", reason=str(error))
+        return None
 
 
 def _is_available(capabilities: tuple[Capability, ...], sensor: str) -> bool:
     return any(c.sensor == sensor and c.available for c in capabilities)
 
 
-def _sensors(capabilities: tuple[Capability, ...], own_mnt_ns: int) -> tuple[Sensor, ...]:
+def _sensors(capabilities: tuple[Capability, ...], own_mnt_ns: int, *, attach: bool) -> tuple[Sensor, ...]:
     sensors: list[Sensor] = []
     if _is_available(capabilities, "packet"):
         sensors.append(PacketSensor(OwnerFinder(), ignore=lambda pid: _is_ours(pid, own_mnt_ns)))
+    if not attach:
+        find_sockets = SocketTable().find
+        sensors.append(PollSensor(lambda _pid, mnt_ns: mnt_ns != own_mnt_ns, find_sockets=find_sockets))
     return tuple(sensors)
 
 

@@ -92,6 +92,11 @@ class Engine:
         return bool(self._held_back) or self._world.restless
 
     @property
+    def waiting_since_ns(self) -> int | None:
+        """The time of the oldest exec that is held back, if one is."""
+        return min((h.event.at_ns for h in self._held_back if isinstance(h.event, ProcessExecuted)), default=None)
+
+    @property
     def folded(self) -> int:
         """Findings that repeated another and were not told again."""
         return self._folding.folded

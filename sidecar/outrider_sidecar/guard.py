@@ -22,6 +22,7 @@ from outrider_sidecar.intake import Intake, read_pipe
 from outrider_sidecar.intel import Intel
 from outrider_sidecar.linux.sock_diag import SocketTable
 from outrider_sidecar.log import say
+from outrider_sidecar.replay import Replay
 from outrider_sidecar.sensors import Sensor
 from outrider_sidecar.sensors.buildids import BuildIds
 from outrider_sidecar.sensors.files import FileSensor
@@ -53,7 +54,8 @@ class Plan(Struct, frozen=True):
     """What differs between a task and one watched command.
 
     `own_mnt_ns` is not guarded (0: nothing is left out). `baseline_ns` is from when on files count as new, 0 where
-    each container tells its own. `sensors` run in threads of their own besides the file watch.
+    each container tells its own. `sensors` run in threads of their own besides the file watch. `replay` has what an
+    earlier engine did not get to judge.
     """
 
     agent: str
@@ -64,6 +66,7 @@ class Plan(Struct, frozen=True):
     sensors: Sequence[Sensor] = ()
     file_watch_limit: int = 12_000
     expected_drift: tuple[ExpectedDrift, ...] = ()
+    replay: Replay | None = None
     chores: Sequence[Callable[["Guard"], None]] = ()
     """Called in the engine's thread a few times a second: health, naming of containers, state."""
 
@@ -136,14 +139,21 @@ class Guard:
                 self.engine.tick(time.time_ns())
             if now_s >= next_chores_s:
                 next_chores_s = now_s + IDLE_WAIT_S
+                self._replay()
                 for chore in self.plan.chores:
                     chore(self)
 
     def _handle(self, event: Event) -> None:
         self.engine.handle(event)
+        if self.plan.replay is not None:
+            self.plan.replay.judged(event, self.engine.waiting_since_ns)
         if isinstance(event, FileChanged):
             self._orders.changed(event)
             self.libraries.remember(event)
+
+    def _replay(self) -> None:
+        for event in self.plan.replay.due(self.heartbeat) if self.plan.replay is not None else ():
+            self._handle(event)
 
     def _start_threads(self, pipe_fd: int) -> list[threading.Thread]:
         jobs: list[tuple[str, Callable[[], None]]] = [

@@ -48,7 +48,7 @@ def run_tracer(
 
     Events go to `pipe_fd`, which must not block. `supervisor_pid` 0 means that nobody is to be watched.
     """
-    outlet = Outlet(pipe_fd)
+    outlet = Outlet(pipe_fd, record=options.record)
     reader = FactReader(find_sockets=options.open_sockets() if options.open_sockets else None, proc=options.proc)
     table = Table()
     releases = ReleaseList(options.released_names, options.released_paths)

@@ -93,7 +93,7 @@ class TracerOptions(Struct, frozen=True):
     `tracing_off` says of a mount namespace and the cgroup text of one of its processes whether that container
     is left untraced. `released_paths` are executables released by their whole path. `open_sockets` is called
     once in the tracer's process. `gated_pid` is a process that waits to become the command of `watch`: what it
-    runs before that is us. `sweep_s` is the time between full looks at /proc.
+    runs before that is us. `sweep_s` is the time between full looks at /proc. `record` keeps each framed event.
     """
 
     scope: Scope
@@ -104,4 +104,5 @@ class TracerOptions(Struct, frozen=True):
     gated_pid: int = 0
     tick_s: float = 0.02
     sweep_s: float = 5.0
+    record: Callable[[bytes], None] | None = None
     proc: Path = PROC
