@@ -48,10 +48,18 @@ def render(sections: list[tuple[str, list[Row]]], *, machine: str) -> str:
     for title, rows in sections:
         lines += [f"## {title}", "", "| what | measured | spread | to reach |", "|---|---|---|---|"]
         for row in rows:
-            value = f"{row.get('value', '')} {row.get('unit', '')}".strip()
-            lines.append(f"| {row.get('what', '')} | {value} | {row.get('spread', '')} | {row.get('target', '')} |")
+            value = f"{_said(row, 'value')} {_said(row, 'unit')}".strip()
+            lines.append(f"| {_said(row, 'what')} | {value} | {_said(row, 'spread')} | {_said(row, 'target')} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _said(row: Row, key: str) -> str:
+    """A cell: a range for two numbers, nothing for None."""
+    value = row.get(key)
+    if isinstance(value, list):
+        return " to ".join(str(part) for part in value)
+    return "" if value is None else str(value)
 
 
 def describe_machine() -> str:
@@ -79,7 +87,7 @@ def main() -> int:
         sections.append((title, rows))
         print(f"{title} ({time.monotonic() - began_s:.0f} s)")
         for row in rows:
-            print(f"  {row.get('what')}: {row.get('value')} {row.get('unit')} ({row.get('spread')}; {row.get('target')})")
+            print(f"  {row['what']}: {_said(row, 'value')} {_said(row, 'unit')} ({_said(row, 'spread')})")
     if not arguments.names:
         RESULTS.write_text(render(sections, machine=machine))
     return 0

@@ -1,12 +1,12 @@
 """`outrider watch [--json FILE] -- CMD…`: run one command under watch; its exit code is CMD's."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from outrider_cli.show import finding_block
 from outrider_sidecar.intel import load_intel
+from outrider_sidecar.linux.procfs import CAP_SYS_PTRACE, has_capability
 from outrider_sidecar.outlets import LinesSink, Sinks, TellSink
 from outrider_sidecar.rulebook import load_rulebook
 from outrider_sidecar.sensors import Capability
@@ -54,8 +54,8 @@ def _say_limits(blind: list[Capability]) -> None:
     for capability in blind:
         remedy = f" ({capability.remedy})" if capability.remedy else ""
         _line(f"blind to {capability.sense}: {capability.reason}{remedy}")
-    if os.geteuid() != 0:
-        _line("without root, set-uid programs run without their privilege while they are traced")
+    if not has_capability(CAP_SYS_PTRACE):
+        _line("without root (CAP_SYS_PTRACE), set-uid programs run without their privilege while they are traced")
 
 
 def _tell(finding: Finding) -> None:

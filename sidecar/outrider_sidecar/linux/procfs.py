@@ -123,6 +123,16 @@ def namespace(pid: int, kind: str, *, proc: Path = PROC) -> int:
     return int(read_link(pid, f"ns/{kind}", proc=proc).rpartition("[")[2].rstrip("]"))
 
 
+CAP_SYS_PTRACE: Final = 19
+
+
+def has_capability(number: int, *, proc: Path = PROC) -> bool:
+    """Whether this process has a capability in effect; the number is capabilities(7)'s."""
+    status = read_bytes(f"{proc}/self/status", limit=8192)
+    effective = next((line for line in status.splitlines() if line.startswith(b"CapEff:")), b"CapEff: 0")
+    return bool(int(effective.partition(b":")[2], 16) >> number & 1)
+
+
 def last_pid(*, proc: Path = PROC) -> int:
     """The newest pid of the reader's PID namespace: the last field of proc_loadavg(5)."""
     return int(read_bytes(f"{proc}/loadavg", limit=128).split()[4])
