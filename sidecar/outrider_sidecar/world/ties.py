@@ -37,7 +37,12 @@ MAX_WATCHED: Final = 512
 """Most shells watched; past that the oldest are let go, and counted."""
 MAX_SYNS: Final = 8_192
 MAX_BUSY_SHARE: Final = 0.2
-"""Most of the engine's time that looks may take, over a second; a look beyond it waits for a later tick."""
+"""Most of the engine's time that looks may take; a look beyond it waits for a later tick."""
+MAX_CONNECTION_SHARE: Final = 0.05
+"""The same for looks that a connection asked for: a busy service opens many while an operator's shell is open."""
+FREE_ANSWERS: Final = 4
+ANSWER_EVERY_S: Final = 1.0
+"""A shell whose children write to a connection is looked at so often freely, then at most at this interval."""
 
 Look = Callable[[Iterable[Process]], tuple[list[Held], Mapping[int, SocketFacts]]]
 """Read what these processes hold now, and the facts of all sockets among it."""
@@ -66,6 +71,7 @@ class TieTracker:
         self._watched: dict[ProcessId, Watched] = {}
         self._told: dict[tuple[ProcessId, int], str] = {}
         self._syns: dict[tuple[str, int, str, int], None] = {}
+        self._answers: dict[ProcessId, tuple[int, float]] = {}
         self._due_connection = False
         self._busy_until_s = 0.0
         self.let_go = 0
@@ -96,7 +102,8 @@ class TieTracker:
         owner = self._tree.get(event.owner)
         if owner is not None and event.direction != "inbound" and self._shells.is_shell(owner):
             self._watch(owner)
-        self._due_connection = True
+        if event.direction != "inbound":
+            self._due_connection = True
 
     def exited(self, process: Process, at_ns: int) -> list[StdioTied]:
         """A shell's last descriptors, or a relay's, may tie what no look was in time for."""
@@ -115,9 +122,10 @@ class TieTracker:
         now_s = self._clock()
         if now_s < self._busy_until_s:
             return []
-        due = [w for w in self._watched.values() if self._due_connection or _is_due(w, now_s)]
-        self._due_connection = False
-        return self._look_at(due, at_ns) if due else []
+        by_connection, self._due_connection = self._due_connection, False
+        due = [w for w in self._watched.values() if by_connection or _is_due(w, now_s)]
+        share = MAX_CONNECTION_SHARE if by_connection else MAX_BUSY_SHARE
+        return self._look_at(due, at_ns, share=share) if due else []
 
     def direction_of(self, connection: SocketFacts) -> Direction:
         """Who sent the SYN: as the tap saw it, else as the ports suggest."""
@@ -133,7 +141,7 @@ class TieTracker:
             self.let_go += 1
         self._watched.setdefault(process.id, Watched(process, self._clock()))
 
-    def _look_at(self, watched: Sequence[Watched], at_ns: int) -> list[StdioTied]:
+    def _look_at(self, watched: Sequence[Watched], at_ns: int, *, share: float = MAX_BUSY_SHARE) -> list[StdioTied]:
         """One look for several shells: their relatives first, then everybody."""
         started_s = self._clock()
         found: list[StdioTied] = []
@@ -147,7 +155,7 @@ class TieTracker:
         for one in watched:
             one.looks += 1
         took_s = self._clock() - started_s
-        self._busy_until_s = started_s + took_s / MAX_BUSY_SHARE if took_s > 0.005 else 0.0
+        self._busy_until_s = started_s + took_s / share
         return found
 
     def _judge(self, watched: Watched, graph: Graph, found: list[StdioTied], at_ns: int) -> bool:
@@ -169,7 +177,7 @@ class TieTracker:
     def _answered(self, child: Process, socket: SocketFacts, at_ns: int) -> list[StdioTied]:
         """A child writes to a connection: is its shell fed by the same one?"""
         shell = self._tree.get(child.parent)
-        if shell is None or not self._shells.is_shell(shell):
+        if shell is None or not self._shells.is_shell(shell) or not self._may_answer(shell.id):
             return []
         relatives = [shell, *(p for p in self._tree.living() if p.parent in (shell.id, shell.parent))]
         held, sockets = self._look(relatives)
@@ -179,6 +187,16 @@ class TieTracker:
             return []
         via = (f"commands read from the connection, answers written to it by pid {child.id.pid}",)
         return self._tell(shell, FoundTie("socket", feeding, shell.id, via), at_ns)
+
+    def _may_answer(self, shell: ProcessId) -> bool:
+        """Whether a shell may be looked at because of what its children write to: a script may have thousands."""
+        count, next_s = self._answers.pop(shell, (0, 0.0))
+        now_s = self._clock()
+        allowed = count < FREE_ANSWERS or now_s >= next_s
+        self._answers[shell] = (count + 1, now_s + ANSWER_EVERY_S) if allowed else (count, next_s)
+        if len(self._answers) > MAX_WATCHED:
+            del self._answers[next(iter(self._answers))]
+        return allowed
 
     def _tell(self, process: Process, tie: FoundTie, at_ns: int) -> list[StdioTied]:
         key = (process.id, tie.connection.inode)
