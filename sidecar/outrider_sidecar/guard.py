@@ -4,6 +4,7 @@ Nothing here judges; this is where objects are made and joined. `Guard` is the s
 what differs comes in a `Plan`.
 """
 
+import os
 import signal
 import sys
 import threading
@@ -20,6 +21,7 @@ from outrider_sidecar.engine import Engine, Sink
 from outrider_sidecar.heartbeat import Heartbeat, Slot
 from outrider_sidecar.intake import Intake, read_pipe
 from outrider_sidecar.intel import Intel
+from outrider_sidecar.linux import procfs
 from outrider_sidecar.linux.sock_diag import SocketTable
 from outrider_sidecar.log import say
 from outrider_sidecar.replay import Replay
@@ -86,6 +88,8 @@ class Guard:
         """What an earlier sidecar remembered of a container."""
         self.unguarded_for_ms = 0
         self._places: dict[int, set[str]] = {}
+        self._shared_ns = 0 if plan.own_mnt_ns else procfs.namespace(os.getpid(), "mnt")
+        """The mount namespace we share with what is guarded (`watch`): we lead to its root when nobody else does."""
         self._build_ids = BuildIds(self._pids_of)
         self._orders = LibraryOrders(self._roots_of)
         bounds = Bounds(total=plan.file_watch_limit, per_container=plan.file_watch_limit)
@@ -215,7 +219,8 @@ class Guard:
         self.libraries.forget_root(mnt_ns)
 
     def _pids_of(self, mnt_ns: int) -> Iterable[int]:
-        return [process.id.pid for process in self.tree.living(mnt_ns)]
+        pids = [process.id.pid for process in self.tree.living(mnt_ns)]
+        return [*pids, os.getpid()] if mnt_ns == self._shared_ns else pids
 
     def _roots_of(self, pid: int, mnt_ns: int) -> Iterable[str]:
         others = [p for p in self._pids_of(mnt_ns) if p != pid][:4]
