@@ -8,6 +8,7 @@
 This package imports nothing of ours, knows no field, and reads no file: sources and fields are arguments.
 """
 
+from outrider_rules.arming import Arming, Sight, Supply, arm, count_states
 from outrider_rules.catalogue import Catalogue, Field, Value
 from outrider_rules.document import RuleSource
 from outrider_rules.load import load_rules
@@ -16,6 +17,7 @@ from outrider_rules.rule import Rule, Severity
 from outrider_rules.ruleset import RuleRow, RuleSet, describe
 
 __all__ = [
+    "Arming",
     "Catalogue",
     "Field",
     "Problem",
@@ -25,7 +27,11 @@ __all__ = [
     "RuleSource",
     "RulesError",
     "Severity",
+    "Sight",
+    "Supply",
     "Value",
+    "arm",
+    "count_states",
     "describe",
     "load_rules",
 ]

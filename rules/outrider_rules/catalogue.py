@@ -1,7 +1,7 @@
 """The fields a rule may use: named facts of one event, handed to the language as an argument."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Literal
 
 from msgspec import Struct
@@ -39,6 +39,10 @@ class Field(Struct, frozen=True, gc=False):
     For a list, `many` says what a comparison means. `any`: it holds when it holds for some element, `!=` too (as
     Falco's walk over `proc.aname`). `ends`: the same, but `!=` holds when no element is equal (as `fd.ip`, either
     end of a connection). `set`: as `any`, but `in` holds only when every element is in the list (Falco's list fields).
+
+    How well the field is supplied, for `arming`: `weaker` says in what it is less than its name promises, `lacking`
+    that it never has a value and what would give one, `always` the one value it has for some types of event.
+    `aliases` are constants that mean another one: a rule that names `openat` is given `open`.
     """
 
     name: str
@@ -51,6 +55,10 @@ class Field(Struct, frozen=True, gc=False):
     source: str = ""
     many: Many = "any"
     index: Literal["number", "key"] = "number"
+    weaker: str = ""
+    lacking: str = ""
+    always: Mapping[str, str | int | bool] = {}
+    aliases: Mapping[str, str] = {}
 
     @property
     def element(self) -> str:

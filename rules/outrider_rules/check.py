@@ -4,14 +4,18 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from outrider_rules.addresses import normal_network
-from outrider_rules.catalogue import Catalogue, Many
+from outrider_rules.catalogue import Catalogue
+from outrider_rules.concat import concat_operand
 from outrider_rules.glob import compile_glob
 from outrider_rules.nodes import FALSE, TRUE
-from outrider_rules.operators import BETWEEN_FIELDS, BY_TYPE, regex_engine
+from outrider_rules.operators import BETWEEN_FIELDS, BY_TYPE, ONE_OF, compile_pattern, regex_engine
 from outrider_rules.problems import nearest, shown
 from outrider_rules.reader import ConditionError
 from outrider_rules.syntax import LIST_OPERATORS
+from outrider_rules.transforms import check_options, form_after
 from outrider_rules.tree import (
     And,
     Checked,
@@ -89,6 +93,8 @@ class Checker:
 
         Raises: ConditionError when there is none, or its index or a transformer does not fit.
         """
+        if name.parts:
+            return self._concat(name)
         field = self._catalogue.find(name.name, name.index)
         if field is None:
             written = name.name if name.index is None else f"{name.name}[{name.index}]"
@@ -96,15 +102,18 @@ class Checker:
             raise ConditionError(name.at, f"{UNKNOWN_FIELD} `{shown(written)}`", hint)
         if name.index is not None and field.index == "number" and not _INDEX_NUMBER.fullmatch(name.index):
             raise ConditionError(name.at, f"the index of `{name.name}` must be a number")
-        kind, is_list, many = field.element, field.is_list, field.many
-        for transform in name.transforms:
-            if transform == "len" and (is_list or kind == "str"):
-                kind, is_list, many = "int", False, _ANY
-            elif transform == "len" or kind != "str":
-                raise ConditionError(name.at, f"`{transform}` does not apply to `{name.name}` ({field.type})")
-        return Operand(field, name.index, name.transforms, kind, is_list, many)
+        return _transformed(Operand(field, name.index, (), field.element, field.is_list, field.many), name)
 
-    def _test(self, compare: Compare) -> Test:
+    def _concat(self, name: Name) -> Operand:
+        parts: list[str | Operand] = []
+        for part in name.parts:
+            operand = part.text if isinstance(part, Word) else self.operand(part)
+            if isinstance(operand, Operand) and operand.is_list:
+                raise ConditionError(part.at, f"`{operand.shown}` is a list", f'write `join({operand.shown}, ",")`')
+            parts.append(operand)
+        return _transformed(concat_operand(tuple(parts)), name)
+
+    def _test(self, compare: Compare) -> Checked:
         operand = self.operand(compare.left)
         if compare.operator not in BY_TYPE[operand.type]:
             known = ", ".join(BY_TYPE[operand.type])
@@ -116,8 +125,10 @@ class Checker:
         if compare.operator == "regex" and regex_engine() is None:
             hint = "install google-re2, or use `glob`, `contains` or `startswith`"
             raise ConditionError(compare.at, "`regex` needs a bounded engine, which is not installed", hint)
-        constants = dict.fromkeys(_constant(word, operand, compare.operator) for word in words)
-        return Test(operand, compare.operator, tuple(constants))
+        aliases = operand.field.aliases
+        values = (_constant(word, operand, compare.operator) for word in words)
+        constants = dict.fromkeys(aliases.get(str(value), value) for value in values)
+        return _modified(Test(operand, compare.operator, tuple(constants)), compare)
 
     def _between(self, compare: Compare, left: Operand, name: Name) -> Test:
         right = self.operand(name)
@@ -133,7 +144,7 @@ class Checker:
         """The values of a comparison, lists unfolded."""
         for word in compare.values:
             items = None if word.quoted else self._lists.get(word.text)
-            if compare.operator in LIST_OPERATORS and items is not None:
+            if (compare.operator in LIST_OPERATORS or compare.modifier) and items is not None:
                 yield from (Word(item, word.at, quoted=True) for item in items)
             elif compare.operator in LIST_OPERATORS and not compare.listed:
                 hint = nearest(word.text, self._lists) or "write the values between parentheses"
@@ -145,7 +156,41 @@ class Checker:
                 yield word
 
 
-_ANY: Many = "any"
+def _transformed(operand: Operand, name: Name) -> Operand:
+    """An operand with the transformers that were written around it.
+
+    Raises: ConditionError for one that does not apply.
+    """
+    kind, is_list, many = operand.type, operand.is_list, operand.many
+    for step in name.transforms:
+        form = form_after(step, kind, is_list=is_list)
+        if form is None:
+            written = f"{'list of ' if is_list else ''}{kind}"
+            raise ConditionError(name.at, f"`{step.name}` does not apply to `{operand.shown}` ({written})")
+        if step.name == "getopt" and (wrong := check_options(step)):
+            raise ConditionError(name.at, wrong, "letters, each with `:` behind it where it takes a value: `nt:`")
+        kind, is_list = form
+        if step.name == "getopt":
+            many = "any" if step.option else "set"
+        elif not is_list:
+            many = "any"
+    return replace(operand, transforms=name.transforms, type=kind, is_list=is_list, many=many)
+
+
+def _modified(test: Test, compare: Compare) -> Checked:
+    """A comparison with its modifier: `= anyof (a, b)` is `= a or = b`, `allof` is `and`, `oneof` just one of them."""
+    if not compare.modifier:
+        return test
+    if test.operand.is_list:
+        hint = "write the comparisons out with `and` and `or`"
+        message = f"`{compare.modifier}` needs a single value; `{test.operand.shown}` has many"
+        raise ConditionError(compare.at, message, hint)
+    if not test.constants:
+        return False
+    if compare.modifier == "oneof":
+        return replace(test, operator=ONE_OF + test.operator)
+    each = tuple(replace(test, constants=(constant,)) for constant in test.constants)
+    return Or(each) if compare.modifier == "anyof" else And(each)
 
 
 def _constant(word: Word, operand: Operand, operator: str) -> Constant:
@@ -173,10 +218,7 @@ def _text_constant(text: str, operator: str) -> str:
 def _check_pattern(text: str) -> None:
     engine = regex_engine()
     if engine is not None:
-        try:
-            engine.compile(text)
-        except engine.error as error:
-            raise ValueError(str(error)) from error
+        compile_pattern(engine, text)
 
 
 def _number_constant(text: str, _operator: str) -> int | float:
