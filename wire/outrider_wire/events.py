@@ -149,8 +149,9 @@ class ProcessReleased(Struct, frozen=True, gc=False, tag=True, tag_field="event"
     reason: str
 
 
-FileChange = Literal["created", "written", "moved_in", "moved_out", "deleted", "attributes", "linked", "found"]
-"""found: when the watch began, or began anew after a gap, the file was there and had changed since the baseline."""
+FileChange = Literal["created", "written", "moved_in", "moved_out", "deleted", "attributes", "linked", "found", "opened"]
+"""found: when the watch began, or began anew after a gap, the file was there and had changed since the baseline.
+opened: it was opened for reading and nothing of it changed; told of a short list of files only."""
 
 
 class FileChanged(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
@@ -261,13 +262,18 @@ class StdioTied(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
 
 
 class SyscallMade(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
-    """A system call that is rare enough to be told of by name (a later sensor supplies these)."""
+    """A system call that is rare enough to be told of by name.
+
+    `arguments` are by Falco's names (`evt.arg.…`). `attribution` is inferred where the call was worked out of what
+    it left behind, or of the command line of a program that exists to make it.
+    """
 
     at_ns: int
     process: ProcessId
     name: str
     arguments: dict[str, str] = {}
     result: int = 0
+    attribution: Attribution = "exact"
 
 
 class SightLost(Struct, frozen=True, gc=False, tag=True, tag_field="event"):

@@ -126,7 +126,7 @@ class DriftRecord:
             if known is not None:
                 self._seen[file.path] = replace(known, gone=True)
             return
-        if event.kind == "dir" or (file.mode and not stat.S_ISREG(file.mode)):
+        if event.change == "opened" or event.kind == "dir" or (file.mode and not stat.S_ISREG(file.mode)):
             return
         if event.change in _MADE or (event.change == "found" and (known is None or known.gone)):
             self._remember(SeenFile(file.path, event.change, event.at_ns, file.dev, file.ino, event.actor))

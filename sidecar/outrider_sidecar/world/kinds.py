@@ -1,5 +1,11 @@
-"""What rules call each event: `evt.type`, Falco's word where there is one."""
+"""What rules call each event: `evt.type`, Falco's word where there is one.
 
+A family of system calls has one name here: the event of a file that was opened for writing is `open`, whichever of
+open, openat and openat2 it was, for the watch does not tell. `FAMILIES` says which names stand for which, so that
+a rule that names any of a family is given its event.
+"""
+
+import stat
 from typing import Final
 
 from outrider_wire.events import (
@@ -29,6 +35,16 @@ _CHANGES: Final = {
     "linked": "link",
     "found": "file_found",
 }
+_CREATIONS: Final = {
+    stat.S_IFDIR: "mkdir",
+    stat.S_IFLNK: "symlink",
+    stat.S_IFIFO: "mknod",
+    stat.S_IFCHR: "mknod",
+    stat.S_IFBLK: "mknod",
+    stat.S_IFSOCK: "mknod",
+}
+"""What the creation of anything but a regular file is called."""
+
 _FIXED: Final[dict[type, str]] = {
     ProcessStarted: "clone",
     ProcessExecuted: "execve",
@@ -42,13 +58,37 @@ _FIXED: Final[dict[type, str]] = {
     SightLost: "sight_lost",
 }
 
-FILE_TYPES: Final = frozenset(_CHANGES.values())
+FAMILIES: Final[dict[str, str]] = {
+    **dict.fromkeys(("execveat",), "execve"),
+    **dict.fromkeys(("fork", "vfork", "clone3"), "clone"),
+    **dict.fromkeys(("openat", "openat2", "open_by_handle_at", "creat"), "open"),
+    **dict.fromkeys(("renameat", "renameat2"), "rename"),
+    **dict.fromkeys(("unlinkat", "rmdir"), "unlink"),
+    **dict.fromkeys(("fchmod", "fchmodat", "fchmodat2"), "chmod"),
+    **dict.fromkeys(("linkat",), "link"),
+    **dict.fromkeys(("symlinkat",), "symlink"),
+    **dict.fromkeys(("mkdirat",), "mkdir"),
+    **dict.fromkeys(("mknodat",), "mknod"),
+    **dict.fromkeys(("accept4",), "accept"),
+    **dict.fromkeys(("sendto", "sendmsg", "sendmmsg"), "dns_query"),
+    **dict.fromkeys(("recvfrom", "recvmsg", "recvmmsg"), "recv"),
+    **dict.fromkeys(("finit_module",), "init_module"),
+    **dict.fromkeys(("dup2", "dup3"), "dup"),
+}
+"""Falco's name of an event to the one name it has here."""
+
+FILE_TYPES: Final = frozenset((*_CHANGES.values(), *_CREATIONS.values()))
 LIBRARY_TYPES: Final = frozenset(("library_load",))
 CONNECTION_TYPES: Final = frozenset(("connect", "accept"))
 QUERY_TYPES: Final = frozenset(("dns_query",))
+SOCKET_TYPES: Final = CONNECTION_TYPES | QUERY_TYPES
 NAME_TYPES: Final = frozenset(("dns_query", "dns_answer"))
 TLS_TYPES: Final = frozenset(("tls_hello",))
 TIE_TYPES: Final = frozenset(("stdio_tied",))
+EXEC_TYPES: Final = frozenset(("execve",))
+PROCESS_TYPES: Final = frozenset(("clone", "execve", "procexit", "released"))
+EVENT_TYPES: Final = frozenset((*_FIXED.values(), *FILE_TYPES, *CONNECTION_TYPES))
+"""Every type of event that our sensors give rise to; a rare system call's own name comes besides."""
 
 
 def event_type(event: Event) -> str:
@@ -57,6 +97,8 @@ def event_type(event: Event) -> str:
     if fixed is not None:
         return fixed
     if isinstance(event, FileChanged):
+        if event.change == "created":
+            return _CREATIONS.get(stat.S_IFMT(event.file.mode), "mkdir" if event.kind == "dir" else "open")
         return _CHANGES[event.change]
     if isinstance(event, ConnectionOpened):
         return "accept" if event.direction == "inbound" else "connect"
