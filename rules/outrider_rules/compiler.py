@@ -8,9 +8,11 @@ of parentheses), and a macro is a function too, so that the size of the source i
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
-from outrider_rules.operators import element_test, transform
+from outrider_rules.operators import element_test
+from outrider_rules.transforms import Step, transform_all
 from outrider_rules.tree import And, Checked, Constant, Macro, Not, Operand, Or, Test
 
 MAX_INLINE: Final = 16
@@ -39,7 +41,7 @@ class _Program:
         self._functions: list[str] = []
         self._body: list[str] = []
         self._slots = 1
-        self._values: dict[tuple[str, str | None, tuple[str, ...]], str] = {}
+        self._values: dict[tuple[str, str | None, tuple[Step, ...]], str] = {}
         self._answers: dict[int, tuple[Macro, str]] = {}
         self._constants: dict[tuple[type, Any], str] = {}
 
@@ -116,7 +118,7 @@ class _Program:
         field = operand.field
         if operand.transforms:
             plain = Operand(field, operand.index, (), field.element, field.is_list, field.many)
-            chain = self._name("t", _chain(operand.transforms))
+            chain = self._name("t", partial(transform_all, operand.transforms))
             return f"{chain}({self._value(plain)})"
         getter = self._name("g", field.get)
         index = "" if operand.index is None else f", {self._constant(operand.index)}"
@@ -193,13 +195,3 @@ def _between(test: Test) -> Callable[[Any, Any], bool]:
         return any(element_test(left.type, operator, choice.constants)(value) for choice in choices)
 
     return holds
-
-
-def _chain(names: tuple[str, ...]) -> Callable[[Any], Any]:
-    def apply(value: Any) -> Any:
-        for name in names:
-            if value is not None:
-                value = transform(name, value)
-        return value
-
-    return apply

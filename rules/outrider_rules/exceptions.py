@@ -19,11 +19,13 @@ import re
 from outrider_rules.document import Node, Scalar, Sequence
 from outrider_rules.nodes import Problems, note, read_keys, read_scalar, read_scalars, refuse_unknown
 from outrider_rules.problems import nearest, shown
-from outrider_rules.syntax import LIST_OPERATORS, SYMBOLS, WORD_OPERATORS
+from outrider_rules.syntax import LIST_OPERATORS, MODIFIABLE, MODIFIERS, SYMBOLS, WORD_OPERATORS
 
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)+(?:\[[^ \s\[\]\"']+\])?")
 _BARE = re.compile(r"""[^\s(),="'\\][^\s(),=\\]*""")
-_OPERATORS = frozenset({*SYMBOLS, *WORD_OPERATORS} - {"exists"})
+_WITH_MODIFIER = frozenset(f"{operator} {modifier}" for operator in MODIFIABLE for modifier in MODIFIERS)
+_SINGLE = frozenset(LIST_OPERATORS) | _WITH_MODIFIER
+_OPERATORS = frozenset({*SYMBOLS, *WORD_OPERATORS} - {"exists"}) | _WITH_MODIFIER
 
 Row = list[Scalar | list[Scalar]]
 
@@ -49,7 +51,7 @@ class ExceptionDraft:
 
     def _row(self, row: Row) -> str:
         tests = (
-            f"{field.value} {comp} {_written(value, listed=comp in LIST_OPERATORS)}"
+            f"{field.value} {comp} {_written(value, listed=comp in _SINGLE)}"
             for field, comp, value in zip(self.fields, self.comps, row, strict=True)
         )
         return "(" + " and ".join(tests) + ")"
@@ -139,13 +141,14 @@ def _read_comps(entry: tuple[Scalar, Node] | None, count: int, problems: Problem
         return ["in"] if single else ["="] * count
     comps = _one_or_more(entry, "comps", problems)
     for comp in comps:
-        if comp.value not in (LIST_OPERATORS if single else _OPERATORS):
-            known = ", ".join(LIST_OPERATORS if single else sorted(_OPERATORS))
-            hint = nearest(comp.value, _OPERATORS) if not single else ""
+        if " ".join(comp.value.split()) not in (_SINGLE if single else _OPERATORS):
+            listed = (*LIST_OPERATORS, "such as `startswith anyof`")
+            known = ", ".join(listed if single else sorted(_OPERATORS - _WITH_MODIFIER))
+            hint = nearest(comp.value, _SINGLE if single else _OPERATORS)
             note(problems, comp, f"`{shown(comp.value)}` cannot compare here", hint or f"one of {known}")
     if len(comps) != count:
         note(problems, entry[0], f"comps must have one operator for each of {count} fields")
-    return [comp.value for comp in comps]
+    return [" ".join(comp.value.split()) for comp in comps]
 
 
 def _read_rows(node: Node, problems: Problems) -> list[Row]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from outrider_rules.addresses import address_number
 from outrider_rules.glob import compile_glob
-from outrider_rules.operators import regex_engine, transform
+from outrider_rules.operators import ONE_OF, compile_pattern, regex_engine
+from outrider_rules.transforms import transform_all
 from outrider_rules.tree import And, Checked, Macro, Not, Operand, Or, Test
 
 
@@ -32,10 +33,7 @@ def operand_value(operand: Operand, context: Any) -> Any:
     value = field.get(context) if operand.index is None else field.get(context, operand.index)
     if field.is_list and value is not None and len(value) == 0:
         value = None
-    for name in operand.transforms:
-        if value is not None:
-            value = transform(name, value)
-    return value
+    return transform_all(operand.transforms, value)
 
 
 def test_holds(test: Test, value: Any, context: Any = None) -> bool:
@@ -52,6 +50,10 @@ def test_holds(test: Test, value: Any, context: Any = None) -> bool:
         wanted = list(right) if test.other.is_list else [right]
     values = list(value) if test.operand.is_list else [value]
     kind = test.operand.type
+    if test.operator.startswith(ONE_OF):
+        plain = test.operator.removeprefix(ONE_OF)
+        each = [Test(test.operand, plain, (constant,)) for constant in test.constants]
+        return [test_holds(one, value) for one in each].count(True) == 1
     if test.operator == "!=" and (test.operand.many == "ends" or not test.operand.is_list):
         return not any(_compares(kind, "=", one, other) for one in values for other in wanted)
     if test.operator == "in" and test.operand.many == "set":
@@ -81,7 +83,7 @@ def _compares(kind: str, operator: str, value: Any, wanted: Any) -> bool:
         above = [part for part in wanted.split("/") if part]
         return [part for part in value.split("/") if part][: len(above)] == above
     engine = regex_engine()
-    return engine is not None and engine.fullmatch(wanted, value) is not None
+    return engine is not None and compile_pattern(engine, wanted).fullmatch(value) is not None
 
 
 def _in_network(address: str, network: str) -> bool:

@@ -28,10 +28,16 @@ BY_TYPE: Final[dict[str, tuple[str, ...]]] = {
 }
 """The operators each type of value has."""
 
+ONE_OF: Final = "oneof "
+"""Before an operator: it is to hold for just one of the constants."""
+
 BETWEEN_FIELDS: Final = frozenset(
     {*EQUALITY, *ORDER, "contains", "icontains", "startswith", "endswith", "pmatch"} - {"exists"}
 )
 """The operators that may have a field on their right."""
+
+MAX_PATTERN_BYTES: Final = 1 << 20
+"""Most memory one regular expression may take, compiled; a larger one is refused."""
 
 _ORDERED: Final[dict[str, Callable[[Any, Any], bool]]] = {"<": op.lt, "<=": op.le, ">": op.gt, ">=": op.ge}
 
@@ -39,14 +45,31 @@ _ORDERED: Final[dict[str, Callable[[Any, Any], bool]]] = {"<": op.lt, "<=": op.l
 def regex_engine() -> Any | None:
     """The bounded regular-expression engine, google-re2, or None where it is not installed."""
     try:
-        import re2  # type: ignore[import-not-found]  # optional
+        import re2
     except ImportError:
         return None
     return re2
 
 
+def compile_pattern(engine: Any, pattern: str) -> Any:
+    """A pattern for the whole of a text, as Falco matches.
+
+    Raises: ValueError when it is none, or needs more room than `MAX_PATTERN_BYTES`.
+    """
+    options = engine.Options()
+    options.max_mem = MAX_PATTERN_BYTES
+    options.log_errors = False
+    try:
+        return engine.compile(pattern, options)
+    except engine.error as error:
+        text = error.args[0] if error.args else ""
+        raise ValueError(text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)) from error
+
+
 def element_test(kind: str, operator: str, constants: tuple[Constant, ...]) -> ElementTest:
     """A function that tests one value of a type; `!=` and `exists` aside, it holds for any of the constants."""
+    if operator.startswith(ONE_OF):
+        return _just_one(kind, operator.removeprefix(ONE_OF), constants)
     if kind == "ip":
         inside = network_test(str(constant) for constant in constants)
         return (lambda value: not inside(value)) if operator == "!=" else inside
@@ -58,6 +81,11 @@ def element_test(kind: str, operator: str, constants: tuple[Constant, ...]) -> E
         compare, bound = _ORDERED[operator], constants[0]
         return lambda value: compare(value, bound)
     return _text_test(operator, tuple(str(constant) for constant in constants))
+
+
+def _just_one(kind: str, operator: str, constants: tuple[Constant, ...]) -> ElementTest:
+    each = [element_test(kind, operator, (constant,)) for constant in constants]
+    return lambda value: sum(holds(value) for holds in each) == 1
 
 
 def _text_test(operator: str, texts: tuple[str, ...]) -> ElementTest:
@@ -77,7 +105,7 @@ def _text_test(operator: str, texts: tuple[str, ...]) -> ElementTest:
         return path_test(texts)
     if operator == "regex":
         engine = regex_engine()
-        pattern = engine.compile(first) if engine else None
+        pattern = compile_pattern(engine, first) if engine else None
         return lambda value: pattern is not None and pattern.fullmatch(value) is not None
     raise ValueError(f"no operator {operator}")
 
@@ -96,18 +124,3 @@ def path_test(paths: tuple[str, ...]) -> ElementTest:
 
 def _components(path: str) -> tuple[str, ...]:
     return tuple(part for part in path.split("/") if part)
-
-
-def transform(name: str, value: Any) -> Any:
-    """One transformer on one value that is not None."""
-    if name == "len":
-        return len(value)
-    if isinstance(value, list | tuple):
-        return [transform(name, element) for element in value]
-    if name == "tolower":
-        return value.lower()
-    if name == "toupper":
-        return value.upper()
-    if name == "basename":
-        return value.rsplit("/", 1)[-1]
-    raise ValueError(f"no transformer {name}")

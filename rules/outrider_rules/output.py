@@ -1,6 +1,6 @@
 """Output templates: text with `%field` in it, filled in from an event.
 
-`%proc.name`, `%proc.aname[2]` and `%tolower(proc.name)` are fields, `%%` is a percent sign, and a leading `*` is
+`%proc.name`, `%proc.aname[2]` and `%join(proc.aname, "/")` are fields, `%%` is a percent sign, and a leading `*` is
 allowed and means nothing (in Falco: print even where fields are absent, as is done here always).
 """
 
@@ -11,17 +11,15 @@ from outrider_rules.catalogue import Catalogue
 from outrider_rules.check import MAX_ERRORS, Checker
 from outrider_rules.interpret import operand_value
 from outrider_rules.problems import shown
-from outrider_rules.reader import ConditionError
-from outrider_rules.syntax import MAX_TRANSFORMS, TRANSFORMERS
+from outrider_rules.reader import ConditionError, Reader
+from outrider_rules.syntax import read_operand
+from outrider_rules.transforms import TRANSFORMERS, as_text
 from outrider_rules.tree import Name, Operand
 
 ABSENT: Final = "<NA>"
 
-_REFERENCE: Final = re.compile(
-    r"%(?:(?P<percent>%)"
-    rf"|(?P<transforms>(?:(?:{'|'.join(TRANSFORMERS)})\(){{0,{MAX_TRANSFORMS}}})"
-    r"(?P<name>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)+)(?:\[(?P<index>[^\]\s]{1,64})\])?(?P<close>\)*))"
-)
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
+_DOTTED: Final = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)+)(?:\[(?P<index>[^\]\s]{1,64})\])?")
 
 
 class Output:
@@ -44,13 +42,7 @@ class Output:
 
 def format_value(value: Any) -> str:
     """A value as Falco prints it."""
-    if value is None:
-        return ABSENT
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | tuple):
-        return "(" + ",".join(format_value(element) for element in value) + ")"
-    return str(value)
+    return ABSENT if value is None else as_text(value)
 
 
 def check_output(text: str, catalogue: Catalogue) -> tuple[Output, list[ConditionError]]:
@@ -64,31 +56,34 @@ def check_output(text: str, catalogue: Catalogue) -> tuple[Output, list[Conditio
         if found < 0:
             break
         parts.append(text[position:found])
-        match = _REFERENCE.match(text, found)
-        if match is None:
-            errors.append(_no_field(text, found))
-            position = found + 1
-        elif match["percent"]:
+        if text.startswith("%%", found):
             parts.append("%")
-            position = match.end()
-        else:
-            position = _read_field(match, checker, parts, errors)
+            position = found + 2
+            continue
+        try:
+            name, position = _read_name(text, found + 1)
+            parts.append(checker.operand(name))
+        except ConditionError as error:
+            errors.append(error)
+            position = max(position, found + 1)
     parts.append(text[position:])
     return Output(parts), errors
 
 
-def _read_field(
-    match: re.Match[str], checker: Checker, parts: list[str | Operand], errors: list[ConditionError]
-) -> int:
-    transforms = tuple(reversed(match["transforms"].split("(")[:-1]))
-    end = match.start("close") + len(transforms)
-    if end > match.end():
-        errors.append(ConditionError(match.end(), "expected `)`"))
-    try:
-        parts.append(checker.operand(Name(match["name"], match.start("name"), match["index"], transforms)))
-    except ConditionError as error:
-        errors.append(error)
-    return min(end, match.end())
+def _read_name(text: str, at: int) -> tuple[Name, int]:
+    """The field behind a percent sign, with its transformers, and where the text goes on.
+
+    Raises: ConditionError when there is none.
+    """
+    plain = _DOTTED.match(text, at)
+    if plain is not None:
+        return Name(plain["name"], at, plain["index"]), plain.end()
+    reader = Reader(text)
+    reader.at = at
+    first = reader.match(_NAME)
+    if first not in TRANSFORMERS or not reader.sees("("):
+        raise _no_field(text, at - 1)
+    return read_operand(reader, first, at), reader.at
 
 
 def _no_field(text: str, at: int) -> ConditionError:

@@ -60,12 +60,12 @@ class Rule(Struct, frozen=True, eq=False):
     @property
     def output_fields(self) -> tuple[str, ...]:
         """Names of the fields in the output, in order, each once."""
-        return tuple(dict.fromkeys(operand.shown for operand in self.output.operands))
+        return tuple(dict.fromkeys(source.shown for operand in self.output.operands for source in operand.sources))
 
     @property
     def fields(self) -> tuple[str, ...]:
         """Names of all fields of condition and output, in order, each once."""
-        return tuple(dict.fromkeys(operand.shown for operand in (*self.operands, *self.output.operands)))
+        return tuple(dict.fromkeys([*(operand.shown for operand in self.operands), *self.output_fields]))
 
     def render(self, context: Any) -> str:
         """The output filled in; an absent field shows as `<NA>`."""
@@ -74,7 +74,8 @@ class Rule(Struct, frozen=True, eq=False):
     def evidence(self, context: Any) -> dict[str, Value]:
         """The values of all its fields that the event has."""
         found: dict[str, Value] = {}
-        for operand in (*self.operands, *self.output.operands):
+        shown = [source for operand in self.output.operands for source in operand.sources]
+        for operand in (*self.operands, *shown):
             if operand.shown not in found:
                 plain = Operand(operand.field, operand.index, (), operand.type, operand.is_list, operand.many)
                 value = operand_value(plain, context)

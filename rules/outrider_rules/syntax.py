@@ -6,31 +6,37 @@ What a character means depends on what is expected there (a value may hold nearl
     condition := term (('and' | 'or') term)*          `and` binds tighter than `or`
     term      := 'not'* ( '(' condition ')' | comparison | macro )
     comparison:= operand 'exists' | operand operator value | operand ('in'|'intersects'|'pmatch') values
-    operand   := field | field '[' index ']' | transformer '(' operand ')'
-    value     := bare | "quoted" | 'quoted' | 'val(' field ')' | transformer '(' operand ')'
+    operand   := field | field '[' index ']' | transformer '(' operand ')' | 'concat(' (operand | "quoted"), … ')'
+               | 'join(' operand ',' "quoted" ')' | 'getopt(' operand ',' "quoted" ')' ('[' letter ']')?
+    value     := bare | "quoted" | 'quoted' | 'val(' operand ')' | transformer '(' operand ')' | modifier '(' values ')'
     values    := '(' (value (',' value)*)? ')' | name of a list | 'val(' field ')'
 """
 
 import re
 from typing import Final
 
+from msgspec.structs import replace
+
 from outrider_rules.problems import nearest, shown
 from outrider_rules.reader import ConditionError, Reader
+from outrider_rules.transforms import TRANSFORMERS, WITH_TEXT, Step
 from outrider_rules.tree import And, Compare, MacroName, Name, Not, Or, Parsed, Word
 
 MAX_PARENTHESES: Final = 100
 """Deepest nesting of parentheses in one condition (Falco's own bound)."""
 MAX_TRANSFORMS: Final = 8
 
-TRANSFORMERS: Final = ("tolower", "toupper", "basename", "len")
-LATER_TRANSFORMERS: Final = frozenset({"b64", "join", "concat", "getopt"})
+MAX_PARTS: Final = 32
+"""Most parts of one `concat`."""
 SYMBOLS: Final = ("==", "=", "!=", "<=", "<", ">=", ">")
 LIST_OPERATORS: Final = ("in", "intersects", "pmatch")
 WORD_OPERATORS: Final = (
     *("exists", "contains", "icontains", "bcontains", "startswith", "bstartswith", "endswith"),
     *("glob", "iglob", "regex", *LIST_OPERATORS),
 )
-MODIFIERS: Final = frozenset({"oneof", "anyof", "allof"})
+MODIFIERS: Final = ("oneof", "anyof", "allof")
+MODIFIABLE: Final = frozenset({"=", "!=", *WORD_OPERATORS} - {"exists", *LIST_OPERATORS})
+"""The operators that a modifier may follow."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
 _BARE = re.compile(r"""[^ \x08\t\n\r(),="'][^ \x08\t\n\r(),=]*""")
@@ -120,7 +126,7 @@ def _read_term(reader: Reader) -> Parsed:
         if _sees_operator(reader):
             raise ConditionError(at, f"`{shown(found)}` is no field", "names of fields have a dot: `proc.name`")
         return MacroName(found, at)
-    return _read_comparison(reader, _read_operand(reader, found, at))
+    return _read_comparison(reader, read_operand(reader, found, at))
 
 
 def _sees_operator(reader: Reader) -> bool:
@@ -132,30 +138,62 @@ def _sees_operator(reader: Reader) -> bool:
     return word in (*SYMBOLS, *WORD_OPERATORS)
 
 
-def _read_operand(reader: Reader, first: str, at: int) -> Name:
-    """A field with its index and transformers; `first` has been read."""
-    transforms: list[str] = []
-    name, name_at = first, at
-    while "." not in name:
-        if name not in TRANSFORMERS or not reader.take_tight("("):
-            raise ConditionError(name_at, *_no_transformer(name))
-        transforms.insert(0, name)
-        if len(transforms) > MAX_TRANSFORMS:
-            raise ConditionError(name_at, f"more than {MAX_TRANSFORMS} transformers")
+def read_operand(reader: Reader, first: str, at: int, depth: int = 0) -> Name:
+    """A field with its index and transformers; `first`, the name at `at`, has been read."""
+    if "." in first:
+        return Name(first, at, _read_index(reader))
+    if first not in TRANSFORMERS or not reader.take_tight("("):
+        raise ConditionError(at, *_no_transformer(first))
+    if depth >= MAX_TRANSFORMS:
+        raise ConditionError(at, f"more than {MAX_TRANSFORMS} transformers")
+    if first == "concat":
+        return Name(first, at, parts=_read_parts(reader, depth))
+    text = _read_text(reader) if first == "join" else None
+    if text is not None:
+        reader.expect(",")
+    inner = _read_inner(reader, depth)
+    if first in WITH_TEXT and text is None:
+        reader.expect(",")
+        text = _read_text(reader)
+        if text is None:
+            raise ConditionError(reader.at, f"`{first}` needs a quoted text", f"such as `{_EXAMPLES[first]}`")
+    reader.expect(")")
+    option = (_read_index(reader) or "") if first == "getopt" else ""
+    return replace(inner, transforms=(*inner.transforms, Step(first, text or "", option)))
+
+
+_EXAMPLES: Final = {"join": 'join(proc.aname, "/")', "getopt": 'getopt(proc.args, "nt:")'}
+
+
+def _read_inner(reader: Reader, depth: int) -> Name:
+    reader.skip()
+    at = reader.at
+    return read_operand(reader, reader.match(_NAME) or "", at, depth + 1)
+
+
+def _read_text(reader: Reader) -> str | None:
+    """A quoted text, if one comes next."""
+    reader.skip()
+    return reader.quoted() if reader.sees_quote() else None
+
+
+def _read_parts(reader: Reader, depth: int) -> tuple[Name | Word, ...]:
+    """The fields and quoted texts of a `concat`."""
+    parts: list[Name | Word] = []
+    while True:
         reader.skip()
-        name_at = reader.at
-        name = reader.match(_NAME) or ""
-    index = _read_index(reader)
-    for _ in transforms:
-        reader.expect(")")
-    return Name(name, at if not transforms else name_at, index, tuple(transforms))
+        at = reader.at
+        parts.append(Word(reader.quoted(), at, quoted=True) if reader.sees_quote() else _read_inner(reader, depth))
+        if len(parts) > MAX_PARTS:
+            raise ConditionError(at, f"`concat` of more than {MAX_PARTS} parts")
+        if reader.take(")"):
+            return tuple(parts)
+        reader.expect(",")
 
 
 def _no_transformer(name: str) -> tuple[str, str]:
     if not name:
         return "expected a field", "such as `proc.name`"
-    if name in LATER_TRANSFORMERS:
-        return f"the transformer `{name}` is not supported", "known: " + ", ".join(TRANSFORMERS)
     return f"`{shown(name)}` is neither a field nor a transformer", nearest(name, TRANSFORMERS)
 
 
@@ -182,6 +220,9 @@ def _read_comparison(reader: Reader, left: Name) -> Compare:
     if operator == "exists":
         return Compare(left, operator, at)
     operator = "=" if operator == "==" else operator
+    modifier = _read_modifier(reader, operator)
+    if modifier:
+        return Compare(left, operator, at, values=_read_values(reader), listed=True, modifier=modifier)
     other = _read_other(reader)
     if other is not None:
         return Compare(left, operator, at, other=other)
@@ -190,22 +231,32 @@ def _read_comparison(reader: Reader, left: Name) -> Compare:
     return Compare(left, operator, at, values=(_read_word(reader),))
 
 
+def _read_modifier(reader: Reader, operator: str) -> str:
+    """The `anyof` before a list of values, its parenthesis taken; empty where none stands."""
+    at = reader.at
+    found = reader.match(_NAME)
+    if found in MODIFIERS and reader.take("("):
+        if operator not in MODIFIABLE:
+            raise ConditionError(at, f"`{operator}` takes no `{found}`", "write the values between parentheses")
+        return found
+    reader.at = at
+    return ""
+
+
 def _read_other(reader: Reader) -> Name | None:
     """A field on the right: `val(proc.name)` or `tolower(proc.name)`."""
     at = reader.at
     found = reader.match(_NAME)
-    if found in MODIFIERS and reader.take("("):
-        raise ConditionError(at, f"the modifier `{found}` is not supported", "write the comparisons out with `or`")
     if found is not None and reader.sees("("):
         if found == "val":
             reader.take_tight("(")
             reader.skip()
             inner = reader.at
-            operand = _read_operand(reader, reader.match(_NAME) or "", inner)
+            operand = read_operand(reader, reader.match(_NAME) or "", inner)
             reader.expect(")")
             return operand
-        if found in TRANSFORMERS or found in LATER_TRANSFORMERS:
-            return _read_operand(reader, found, at)
+        if found in TRANSFORMERS:
+            return read_operand(reader, found, at)
     reader.at = at
     return None
 

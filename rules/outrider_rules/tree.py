@@ -9,6 +9,7 @@ from typing import Generic, TypeAlias, TypeVar
 from msgspec import Struct
 
 from outrider_rules.catalogue import Field, Many
+from outrider_rules.transforms import Step
 
 Leaf = TypeVar("Leaf")
 
@@ -31,15 +32,6 @@ class Not(Struct, Generic[Leaf], frozen=True):
     part: "And[Leaf] | Or[Leaf] | Not[Leaf] | Leaf"
 
 
-class Name(Struct, frozen=True, gc=False):
-    """A field as written: name, index between brackets, and transformers, the innermost first."""
-
-    name: str
-    at: int
-    index: str | None = None
-    transforms: tuple[str, ...] = ()
-
-
 class Word(Struct, frozen=True, gc=False):
     """A value as written. A quoted one is never the name of a list."""
 
@@ -48,10 +40,23 @@ class Word(Struct, frozen=True, gc=False):
     quoted: bool = False
 
 
+class Name(Struct, frozen=True, gc=False):
+    """A field as written: name, index between brackets, and transformers, the innermost first.
+
+    `concat(…)` is a name too, whose `parts` are fields and quoted texts.
+    """
+
+    name: str
+    at: int
+    index: str | None = None
+    transforms: tuple[Step, ...] = ()
+    parts: tuple["Name | Word", ...] = ()
+
+
 class Compare(Struct, frozen=True, gc=False):
     """A comparison as written: of a field with values, with another field, or with nothing (`exists`).
 
-    `listed` tells `in (a, b)` from `in some_list`.
+    `listed` tells `in (a, b)` from `in some_list`; `modifier` is the `anyof` of `startswith anyof (a, b)`.
     """
 
     left: Name
@@ -60,6 +65,7 @@ class Compare(Struct, frozen=True, gc=False):
     values: tuple[Word, ...] = ()
     other: Name | None = None
     listed: bool = False
+    modifier: str = ""
 
 
 class MacroName(Struct, frozen=True, gc=False):
@@ -74,14 +80,18 @@ Parsed: TypeAlias = And[Written] | Or[Written] | Not[Written] | Written
 
 
 class Operand(Struct, frozen=True):
-    """A field that was found in the catalogue, with its transformers. `type` is that of one value after them."""
+    """A field that was found in the catalogue, with its transformers. `type` is that of one value after them.
+
+    The field of `concat(…)` is made for it, and `parts` are the operands it is made of.
+    """
 
     field: Field
     index: str | None
-    transforms: tuple[str, ...]
+    transforms: tuple[Step, ...]
     type: str
     is_list: bool
     many: Many
+    parts: tuple["Operand", ...] = ()
 
     @property
     def shown(self) -> str:
@@ -89,16 +99,24 @@ class Operand(Struct, frozen=True):
         return self.field.name if self.index is None else f"{self.field.name}[{self.index}]"
 
     @property
-    def key(self) -> tuple[str, str | None, tuple[str, ...]]:
+    def key(self) -> tuple[str, str | None, tuple[Step, ...]]:
         """What makes two operands the same value."""
         return self.field.name, self.index, self.transforms
+
+    @property
+    def sources(self) -> "tuple[Operand, ...]":
+        """The operands of fields of the catalogue: itself, or what it is made of."""
+        return tuple(source for part in self.parts for source in part.sources) or (self,)
 
 
 Constant = str | int | float | bool
 
 
 class Test(Struct, frozen=True):
-    """A checked comparison: constants are of the operand's type, addresses and networks in normal form."""
+    """A checked comparison: constants are of the operand's type, addresses and networks in normal form.
+
+    The operator `oneof startswith` holds when `startswith` does for just one of the constants.
+    """
 
     operand: Operand
     operator: str

@@ -7,14 +7,24 @@ from hypothesis import strategies as st
 
 from outrider_rules import Catalogue, Field, RuleSource, load_rules
 
-WORDS = st.sampled_from(["bash", "sh", "/etc/passwd", "/etc", "a b", "", "Bash", "10.0.0.1", "é"])
+WORDS = st.sampled_from(
+    [*("bash", "sh", "/etc/passwd", "/etc", "a b", "", "Bash", "10.0.0.1", "é"), *("-a -b x", "-bx", "YQ==", "a", "x")]
+)
 QUOTED = WORDS.map(lambda word: f'"{word}"')
 NUMBERS = st.sampled_from(["0", "1", "-1", "0x10", "443", "1.5"])
 ADDRESSES = st.sampled_from(["10.0.0.1", "10.0.0.0/8", "::1", "2001:db8::/32", "0.0.0.0/0"])
 EVENT_TYPES = ("execve", "open", "connect", "other")
 TEXT_OPERATORS = st.sampled_from(
-    ["=", "!=", "contains", "icontains", "startswith", "endswith", "glob", "iglob", "intersects", "in", "pmatch"]
+    [
+        *("=", "!=", "contains", "icontains", "startswith", "endswith", "glob", "iglob"),
+        *("regex", "intersects", "in", "pmatch"),
+    ]
 )
+MODIFIED = st.tuples(
+    st.sampled_from(["=", "!=", "contains", "startswith", "endswith", "glob", "regex"]),
+    st.sampled_from(["anyof", "allof", "oneof"]),
+).map(" ".join)
+SINGLE_TEXTS = st.sampled_from(["p.a", "p.b", "p.walk[2]", 'join(p.walk, "/")', 'concat(p.a, "/", p.b)', "b64(p.a)"])
 LISTED = ("in", "intersects", "pmatch")
 
 Getter = Any
@@ -45,7 +55,15 @@ CATALOGUE = Catalogue(
     ]
 )
 TEXTS = st.sampled_from(["p.a", "p.b", "p.walk", "p.set", "p.ends", "p.walk[2]"])
-CHANGED_TEXTS = TEXTS | TEXTS.flatmap(lambda name: st.sampled_from([f"tolower({name})", f"basename({name})"]))
+CHANGED_TEXTS = TEXTS | TEXTS.flatmap(
+    lambda name: st.sampled_from(
+        [
+            *(f"tolower({name})", f"basename({name})", f"b64({name})", f'getopt({name}, "ab:")'),
+            *(f'getopt({name}, "ab:")[b]', f'tolower(getopt({name}, "+a::b"))', f"b64(basename({name}))"),
+        ]
+    )
+)
+CHANGED_TEXTS |= SINGLE_TEXTS
 
 
 def _listed(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -53,11 +71,15 @@ def _listed(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 def _comparison(operand: str, operator: str, values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    right = _listed(values) if operator in LISTED else values
+    right = _listed(values) if operator in LISTED or operator.endswith("of") else values
     return right.map(lambda written: f"{operand} {operator} {written}")
 
 
 TESTS = st.one_of(
+    st.tuples(SINGLE_TEXTS, MODIFIED).flatmap(lambda pair: _comparison(*pair, QUOTED)),
+    st.tuples(
+        st.sampled_from(["n.a", "i.a"]), st.sampled_from(["= anyof", "!= allof", "= oneof", "!= oneof", "!= anyof"])
+    ).flatmap(lambda pair: _comparison(*pair, NUMBERS if pair[0] == "n.a" else ADDRESSES)),
     st.tuples(CHANGED_TEXTS, TEXT_OPERATORS).flatmap(lambda pair: _comparison(*pair, QUOTED)),
     st.tuples(
         st.sampled_from(["n.a", "n.ends", "len(p.a)", "len(p.walk)"]),
