@@ -24,6 +24,8 @@ from outrider_wire.errors import Unavailable
 
 METADATA_ADDRESS: Final = "169.254.170.2"
 METADATA_PORT: Final = 80
+INSTANCE_METADATA_ADDRESS: Final = "169.254.169.254"
+"""EC2's metadata service, which a Fargate task does not have: the lab has nobody there, and refuses."""
 TASK_ADDRESS: Final = "203.0.113.10"
 TASK_ADDRESS_6: Final = "2001:db8:a::10"
 GATEWAY: Final = "203.0.113.1"
@@ -41,6 +43,7 @@ _LAB_SIDE: Final = f"""
 link set lo up
 address add {METADATA_ADDRESS}/32 dev lo
 address add {ATTACKER_ADDRESS}/32 dev lo
+address add {INSTANCE_METADATA_ADDRESS}/32 dev lo
 route add local {ANSWERS} dev lo
 link add lab0 type veth peer name {LINK} netns {{task}}
 link set lab0 up
@@ -53,6 +56,7 @@ link set lo up
 link set {LINK} up
 address add {TASK_ADDRESS}/24 dev {LINK}
 route add {METADATA_ADDRESS}/32 dev {LINK}
+route add {INSTANCE_METADATA_ADDRESS}/32 dev {LINK}
 route add 198.51.100.0/24 via {GATEWAY} dev {LINK}
 route add {ANSWERS} via {GATEWAY} dev {LINK}
 """

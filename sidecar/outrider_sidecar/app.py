@@ -25,6 +25,8 @@ from outrider_sidecar.sensors.files import probe_inotify
 from outrider_sidecar.sensors.owners import OwnerFinder
 from outrider_sidecar.sensors.packets import PacketSensor, probe_packet
 from outrider_sidecar.sensors.poll import PollSensor, probe_poll
+from outrider_sidecar.sensors.reads import ReadSensor
+from outrider_sidecar.sensors.sockets import SocketSensor
 from outrider_sidecar.settings import Settings, token_of
 from outrider_sidecar.shipping import Shipping
 from outrider_sidecar.supervisor import supervise
@@ -123,6 +125,9 @@ def _sensors(capabilities: tuple[Capability, ...], own_mnt_ns: int, *, attach: b
     sensors: list[Sensor] = []
     if _is_available(capabilities, "packet"):
         sensors.append(PacketSensor(OwnerFinder(), ignore=lambda pid: _is_ours(pid, own_mnt_ns)))
+    if _is_available(capabilities, "inotify"):
+        sensors.append(ReadSensor(own_mnt_ns))
+    sensors.append(SocketSensor(OwnerFinder(), ignore=lambda pid: _is_ours(pid, own_mnt_ns)))
     if not attach:
         find_sockets = SocketTable().find
         sensors.append(PollSensor(lambda _pid, mnt_ns: mnt_ns != own_mnt_ns, find_sockets=find_sockets))

@@ -11,6 +11,7 @@ import msgspec
 from outrider_sidecar.intel import Intel
 from outrider_sidecar.world.authors import infer_asker, infer_author
 from outrider_sidecar.world.containers import Container, Containers
+from outrider_sidecar.world.deductions import deduce_syscalls
 from outrider_sidecar.world.drift import Drift
 from outrider_sidecar.world.names import Names
 from outrider_sidecar.world.shells import Shells
@@ -183,7 +184,8 @@ class World:
     def _executed(self, event: ProcessExecuted) -> list[Event]:
         process = self.tree.execute(event)
         self._meet(process, event.at_ns, event.cgroup)
-        return [event, *self._ordered_libraries(event), *self.ties.executed(process, event.at_ns)]
+        follows = (*deduce_syscalls(event), *self._ordered_libraries(event))
+        return [event, *follows, *self.ties.executed(process, event.at_ns)]
 
     def _exited(self, event: ProcessExited) -> list[Event]:
         process = self.tree.exit(event)

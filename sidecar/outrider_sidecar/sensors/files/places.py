@@ -24,12 +24,12 @@ class Place(Struct, frozen=True, gc=False):
 RANKS: Final = 4
 FIRST, PROGRAM, CONFIGURATION, LAST = range(RANKS)
 
-SHALLOW: Final = (b"/", b"/var", b"/usr", b"/usr/local")
+SHALLOW: Final = (b"/", b"/dev", b"/var", b"/var/lib", b"/usr", b"/usr/local")
 SCRATCH: Final = (b"/tmp", b"/var/tmp", b"/dev/shm", b"/run", b"/root")
 PROGRAMS: Final = (
     b"/bin", b"/sbin", b"/usr/bin", b"/usr/sbin", b"/usr/local/bin", b"/usr/local/sbin", b"/home", b"/app",
 )  # fmt: skip
-SETTINGS: Final = (b"/etc", b"/var/spool/cron", b"/var/www", b"/srv", b"/usr/share/nginx/html")
+SETTINGS: Final = (b"/etc", b"/var/spool/cron", b"/var/log", b"/var/lib/rpm", b"/var/www", b"/srv", b"/usr/share/nginx/html")
 LIBRARIES: Final = (b"/lib", b"/lib64", b"/usr/local/lib", b"/opt", b"/usr/lib", b"/usr/lib64")
 
 PLACES: Final = (

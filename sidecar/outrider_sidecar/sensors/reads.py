@@ -1,0 +1,251 @@
+"""Reading of files that hold secrets or decide what a shell does: a short list, watched one by one.
+
+inotify tells of every opening, so a whole tree cannot be watched for it: /etc alone is read thousands of times a
+minute. A short list can: passwords, PAM, sudo, ssh, and the start-up files of shells, in every guarded container.
+
+- IN_OPEN comes at once and does not say how the file was opened; IN_CLOSE_NOWRITE does, when it is over. So a file
+  that is closed again is told of at its closing, and one that stays open is told of where a process is found that
+  has it open for reading.
+- There is no pid. Whoever has the file open when we look is named, as inferred; most readers are done by then, and
+  the world infers one by its command line, or nobody.
+- Our own file watch reads the first bytes of what changed. So what changed a moment ago is told of only where
+  somebody else is found to have it open; the same for the opening of a directory, which our own scan does too.
+- A file replaced by renaming is another inode: the list is gone through again each RESCAN_S, and until then the new
+  file is not watched. /proc/PID/environ cannot be watched: its inodes come and go.
+"""
+
+import os
+import select
+import stat
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from outrider_sidecar.linux import inotify
+from outrider_sidecar.linux.inotify import Inotify, RawEvent
+from outrider_sidecar.linux.procfs import PROC, file_facts, read_stat
+from outrider_sidecar.linux.rooted import open_beneath, opened_root
+from outrider_sidecar.sensors import Emit
+from outrider_wire.errors import ProcessGone, Unavailable
+from outrider_wire.events import FileChanged, FileFacts, ProcessId, SightLost
+from outrider_wire.text import clean_text
+
+FILES: Final = (
+    b"/etc/shadow", b"/etc/sudoers", b"/etc/pam.conf", b"/etc/security/pwquality.conf",
+    b"/etc/profile", b"/etc/bashrc", b"/etc/csh.cshrc", b"/etc/csh.login",
+)  # fmt: skip
+DIRECTORIES: Final = (b"/etc/sudoers.d", b"/etc/pam.d", b"/etc/zsh")
+"""Watched with the files directly in them."""
+IN_HOMES: Final = (
+    b".bashrc", b".bash_profile", b".bash_history", b".bash_login", b".bash_logout", b".inputrc", b".profile",
+    b".cshrc", b".login", b".logout", b".history", b".tcshrc", b".cshdirs",
+    b".zshenv", b".zprofile", b".zshrc", b".zlogin", b".zlogout",
+)  # fmt: skip
+SSH: Final = b".ssh"
+
+MAX_HOMES: Final = 64
+MAX_WATCHES: Final = 2_048
+MAX_TOLD_EACH_S: Final = 200
+MAX_PROCESSES_LOOKED_AT: Final = 96
+RESCAN_S: Final = 1.0
+POLL_S: Final = 0.25
+QUIET_NS: Final = 300_000_000
+"""What changed is not told of as read for so long, unless its reader is found: our own file watch reads it then."""
+
+_OPENS: Final = inotify.OPEN | inotify.CLOSE_NOWRITE | inotify.CLOSE_WRITE
+_CHANGES: Final = inotify.CLOSE_WRITE | inotify.CREATE | inotify.MOVED_TO
+_Key = tuple[int, bytes]
+
+
+class Listed(Struct, frozen=True):
+    """What one watch is on."""
+
+    mnt_ns: int
+    path: bytes
+
+
+class ReadSensor:
+    """Tells who reads the listed files in all containers but the one at `own_mnt_ns`. `run` has its own thread."""
+
+    name = "reads"
+
+    def __init__(self, own_mnt_ns: int, *, proc: Path = PROC, clock: Callable[[], int] = time.time_ns) -> None:
+        self._own = own_mnt_ns
+        self._proc = proc
+        self._clock = clock
+        self._listed: dict[int, Listed] = {}
+        self._told: Counter[_Key] = Counter()
+        self._changed_ns: dict[_Key, int] = {}
+        self._second = 0
+        self._told_this_second = 0
+        self._lost = 0
+        self._bound_told = False
+
+    def run(self, emit: Emit, stop: threading.Event) -> None:
+        """Block until `stop`. Raises Unavailable where there is no inotify instance."""
+        watches = Inotify()
+        poller = select.poll()
+        poller.register(watches.fileno(), select.POLLIN)
+        next_scan_s = 0.0
+        try:
+            while not stop.is_set():
+                if time.monotonic() >= next_scan_s:
+                    self.scan(watches, emit)
+                    next_scan_s = time.monotonic() + RESCAN_S
+                if poller.poll(POLL_S * 1000):
+                    self.tell(watches.read(), emit)
+        finally:
+            watches.close()
+
+    def scan(self, watches: Inotify, emit: Emit) -> None:
+        """Put watches on what the list names, in every container; what is watched already stays so."""
+        for mnt_ns, pid in self._containers().items():
+            try:
+                with opened_root(pid, mnt_ns, proc=self._proc) as root:
+                    for path in self._paths(root):
+                        self._watch(watches, root, Listed(mnt_ns, path))
+            except (ProcessGone, Unavailable, OSError):
+                continue  # the file watch tells of a container that cannot be reached
+        self._changed_ns = {key: at for key, at in self._changed_ns.items() if at + QUIET_NS > self._clock()}
+        if len(self._listed) >= MAX_WATCHES and not self._bound_told:
+            self._bound_told = True
+            reason = f"more than {MAX_WATCHES} files to be watched for reading"
+            emit(SightLost(self._clock(), "reads", reason, standing=True))
+        if self._lost:
+            reason = "files were read faster than is told of"
+            emit(SightLost(self._clock(), "reads", reason, self._lost))
+            self._lost = 0
+
+    def tell(self, events: list[RawEvent], emit: Emit) -> None:
+        """Tell of what a run of records comes to, each file once."""
+        seen: dict[_Key, Counter[int]] = {}
+        for event in events:
+            key = (event.wd, event.name)
+            if event.mask & inotify.IGNORED:
+                self._listed.pop(event.wd, None)
+            elif event.wd in self._listed and not (event.mask & inotify.ISDIR and event.name):
+                kinds = seen.setdefault(key, Counter())
+                kinds.update(bit for bit in (inotify.OPEN, inotify.CLOSE_NOWRITE) if event.mask & bit)
+                if event.mask & _CHANGES:
+                    kinds[inotify.CLOSE_WRITE] += bool(event.mask & inotify.CLOSE_WRITE)
+                    self._changed_ns[key] = self._clock()
+        for key, kinds in seen.items():
+            self._tell_one(key, kinds, emit)
+
+    def _tell_one(self, key: _Key, kinds: Counter[int], emit: Emit) -> None:
+        over = kinds[inotify.CLOSE_NOWRITE]
+        already = min(over, self._told[key])
+        self._told[key] -= already
+        still_open = kinds[inotify.OPEN] - over - kinds[inotify.CLOSE_WRITE] + already
+        if over <= already and still_open <= 0:
+            return
+        listed = self._listed[key[0]]
+        path = listed.path + b"/" + key[1] if key[1] else listed.path
+        facts = self._facts(listed.mnt_ns, path)
+        reader = self._reader(listed.mnt_ns, facts) if facts.ino else None
+        if reader is not None and still_open > 0:
+            self._told[key] += 1
+        is_directory = stat.S_ISDIR(facts.mode)
+        ours = is_directory or self._clock() - self._changed_ns.get(key, 0) < QUIET_NS
+        if reader is not None or (over > already and not ours):
+            self._emit(listed.mnt_ns, facts, is_directory, reader, emit)
+
+    def _emit(self, mnt_ns: int, facts: FileFacts, is_directory: bool, reader: ProcessId | None, emit: Emit) -> None:
+        now_ns = self._clock()
+        if now_ns // 1_000_000_000 != self._second:
+            self._second, self._told_this_second = now_ns // 1_000_000_000, 0
+        self._told_this_second += 1
+        if self._told_this_second > MAX_TOLD_EACH_S:
+            self._lost += 1
+            return
+        kind: Final = "dir" if is_directory else ""
+        how: Final = "inferred" if reader is not None else "unknown"
+        emit(FileChanged(now_ns, "opened", facts, mnt_ns=mnt_ns, kind=kind, actor=reader, attribution=how))
+
+    def _watch(self, watches: Inotify, root: int, listed: Listed) -> None:
+        if len(self._listed) >= MAX_WATCHES:
+            return
+        try:
+            fd = open_beneath(root, listed.path, os.O_PATH)
+        except OSError:
+            return  # not there
+        try:
+            self._listed[watches.add_descriptor(fd, _OPENS | _CHANGES)] = listed
+        except OSError:
+            return  # out of watches: the file watch tells
+        finally:
+            os.close(fd)
+
+    def _paths(self, root: int) -> Iterator[bytes]:
+        yield from FILES
+        yield from DIRECTORIES
+        for home in self._homes(root):
+            yield from (home + b"/" + name for name in (*IN_HOMES, SSH))
+
+    def _homes(self, root: int) -> Iterable[bytes]:
+        try:
+            fd = open_beneath(root, b"/home", os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            return [b"/root"]
+        try:
+            return [b"/root", *(b"/home/" + os.fsencode(name) for name in sorted(os.listdir(fd))[:MAX_HOMES])]
+        finally:
+            os.close(fd)
+
+    def _facts(self, mnt_ns: int, path: bytes) -> FileFacts:
+        pid = self._containers().get(mnt_ns)
+        try:
+            if pid is not None:
+                with opened_root(pid, mnt_ns, proc=self._proc) as root:
+                    fd = open_beneath(root, path, os.O_PATH)
+                    try:
+                        return file_facts(clean_text(path), os.fstat(fd))
+                    finally:
+                        os.close(fd)
+        except (ProcessGone, Unavailable, OSError):
+            pass  # told of by its name alone
+        return FileFacts(clean_text(path), nlink=0)
+
+    def _containers(self) -> dict[int, int]:
+        """A process of each guarded container: the oldest, which lives longest."""
+        found: dict[int, int] = {}
+        for pid in sorted(self._pids()):
+            mnt_ns = self._namespace(pid)
+            if mnt_ns and mnt_ns != self._own:
+                found.setdefault(mnt_ns, pid)
+        return found
+
+    def _reader(self, mnt_ns: int, facts: FileFacts) -> ProcessId | None:
+        """The newest process of the container that has the file open for reading."""
+        for pid in sorted(self._pids(), reverse=True)[:MAX_PROCESSES_LOOKED_AT]:
+            if self._namespace(pid) == mnt_ns and self._has_open(pid, facts):
+                try:
+                    return read_stat(pid, proc=self._proc).process
+                except ProcessGone:
+                    continue
+        return None
+
+    def _has_open(self, pid: int, facts: FileFacts) -> bool:
+        folder = f"{self._proc}/{pid}/fd"
+        try:
+            for number in os.listdir(folder):
+                status = os.stat(f"{folder}/{number}")
+                if (status.st_dev, status.st_ino) == (facts.dev, facts.ino):
+                    return bool(os.lstat(f"{folder}/{number}").st_mode & stat.S_IRUSR)
+        except OSError:
+            pass  # it is gone, or may not be looked at
+        return False
+
+    def _pids(self) -> list[int]:
+        return [int(name) for name in os.listdir(self._proc) if name.isdigit()]
+
+    def _namespace(self, pid: int) -> int:
+        try:
+            return os.stat(f"{self._proc}/{pid}/ns/mnt").st_ino
+        except OSError:
+            return 0
