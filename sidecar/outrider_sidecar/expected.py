@@ -4,7 +4,7 @@ import posixpath
 from collections.abc import Sequence
 
 from outrider_sidecar.fields.context import Context
-from outrider_sidecar.fields.process import new_file
+from outrider_sidecar.fields.drift import new_file
 from outrider_sidecar.settings import ExpectedDrift
 from outrider_wire.events import LibraryLoaded
 

@@ -22,6 +22,7 @@ from outrider_sidecar.heartbeat import Heartbeat, Slot
 from outrider_sidecar.intake import Intake, read_pipe
 from outrider_sidecar.intel import Intel
 from outrider_sidecar.linux import procfs
+from outrider_sidecar.linux.latefacts import ProcFacts
 from outrider_sidecar.linux.sock_diag import SocketTable
 from outrider_sidecar.log import say
 from outrider_sidecar.replay import Replay
@@ -106,6 +107,7 @@ class Guard:
             ordered_libraries=self._orders.of,
             exit_libraries=self._exit_libraries,
             on_program=self._follow,
+            late=ProcFacts(self._pids_of),
         )
         self.engine = Engine(
             world=self.world,

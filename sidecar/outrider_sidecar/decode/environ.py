@@ -19,6 +19,7 @@ KEPT_VARIABLES: Final = frozenset(
         b"LD_DEBUG_OUTPUT",
         b"LD_ORIGIN_PATH",
         b"GCONV_PATH",
+        b"GLIBC_TUNABLES",
         b"BASH_ENV",
         b"ENV",
         b"PROMPT_COMMAND",

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from outrider_sidecar.decode.accounts import Accounts
+from outrider_sidecar.decode.status import Status
 from outrider_sidecar.world.containers import Container
 from outrider_sidecar.world.drift import Drift
 from outrider_sidecar.world.tree import Process
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 class Context:
     """One event with its acting process and container; judgements that several fields need are made once."""
 
-    __slots__ = ("_ancestors", "_exe_drift", "_script_drift", "container", "event", "process", "world")
+    __slots__ = ("_ancestors", "_exe_drift", "_script_drift", "_status", "container", "event", "process", "world")
 
     def __init__(self, event: Event, world: "World") -> None:
         self.event = event
@@ -24,6 +26,7 @@ class Context:
         self._ancestors: list[Process] | None = None
         self._exe_drift: Drift | None = None
         self._script_drift: Drift | None = None
+        self._status: tuple[Status | None] | None = None
 
     @property
     def ancestors(self) -> list[Process]:
@@ -45,3 +48,17 @@ class Context:
         if self._script_drift is None and self.process is not None and self.process.script is not None:
             self._script_drift = self.world.judge(self.process.script, self.process.mnt_ns)
         return self._script_drift
+
+    @property
+    def status(self) -> Status | None:
+        """The process's capabilities and ids, read now; None where it is gone."""
+        if self._status is None:
+            process = self.process
+            self._status = (self.world.late.status(process.id) if process is not None and process.alive else None,)
+        return self._status[0]
+
+    @property
+    def accounts(self) -> Accounts | None:
+        """The users and groups that the process's container knows; None where it cannot be read."""
+        mnt_ns = self.process.mnt_ns if self.process is not None else 0
+        return self.world.late.accounts(mnt_ns) if mnt_ns else None

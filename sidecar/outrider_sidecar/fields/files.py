@@ -1,4 +1,4 @@
-"""Fields of a file that changed and of a library that was loaded: Falco's `fd.*`, our `file.*` and `library.*`."""
+"""Our fields of a file that changed and of a library that was loaded: `file.*` and `library.*`."""
 
 import posixpath
 
@@ -9,23 +9,13 @@ from outrider_sidecar.world.kinds import FILE_TYPES, LIBRARY_TYPES
 from outrider_wire.events import FileChanged, FileFacts, LibraryLoaded
 
 
-def _file(context: Context) -> FileFacts | None:
+def file_of(context: Context) -> FileFacts | None:
     return context.event.file if isinstance(context.event, FileChanged) else None
 
 
 def path(context: Context) -> str | None:
-    file = _file(context)
+    file = file_of(context)
     return file.path if file else None
-
-
-def directory(context: Context) -> str | None:
-    file = _file(context)
-    return posixpath.dirname(file.path) if file else None
-
-
-def filename(context: Context) -> str | None:
-    file = _file(context)
-    return posixpath.basename(file.path) if file else None
 
 
 def change(context: Context) -> str | None:
@@ -34,6 +24,11 @@ def change(context: Context) -> str | None:
 
 def kind(context: Context) -> str | None:
     return context.event.kind or None if isinstance(context.event, FileChanged) else None
+
+
+def size(context: Context) -> int | None:
+    file = file_of(context)
+    return file.size if file and file.mode else None
 
 
 def _library_drift(context: Context) -> Drift | None:
@@ -66,11 +61,10 @@ def library_directory(context: Context) -> str | None:
 
 
 FIELDS = (
-    Field("fd.directory", "str", directory, events=FILE_TYPES, doc="Directory of the file that changed."),
-    Field("fd.filename", "str", filename, events=FILE_TYPES, doc="Last part of its path."),
-    Field("file.path", "str", path, events=FILE_TYPES, doc="Its path in the container."),
+    Field("file.path", "str", path, events=FILE_TYPES, doc="The file's path in the container."),
     Field("file.change", "str", change, events=FILE_TYPES, doc="created, written, moved_in, moved_out, deleted …"),
     Field("file.kind", "str", kind, events=FILE_TYPES, doc="elf, script, dir or other, by its first bytes."),
+    Field("file.size", "int", size, events=FILE_TYPES, unit="bytes", doc="Its size after the change."),
     Field("library.path", "str", library_path, events=LIBRARY_TYPES, doc="Path of the library in the container."),
     Field("library.directory", "str", library_directory, events=LIBRARY_TYPES, doc="Its directory."),
     Field("library.how", "str", library_how, events=LIBRARY_TYPES, doc="mapped, ld_preload or ld_so_preload."),

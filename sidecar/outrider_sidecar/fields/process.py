@@ -1,20 +1,27 @@
-"""Fields of the acting process: Falco's `proc.*`, `user.*` and `group.*`, and our own where Falco has none."""
+"""Fields of the acting process itself: Falco's `proc.*`, and our own where Falco has none."""
 
 import posixpath
 import shlex
+from typing import Final
 
 from outrider_rules.catalogue import Field
+from outrider_sidecar.fields.ancestry import command_line, first_argument
 from outrider_sidecar.fields.context import Context
-from outrider_sidecar.world.shells import base_name
-from outrider_sidecar.world.tree import Process
 from outrider_wire.events import ProcessStarted
-
-STAT = "proc_pid_stat(5)"
-RECORD = "the process tree"
 
 
 def pid(context: Context) -> int | None:
     return context.process.id.pid if context.process else None
+
+
+def vpid(context: Context) -> int | None:
+    """A container's first process counts as 1, which it would be without a shared PID namespace."""
+    process, container = context.process, context.container
+    if process is None:
+        return None
+    if container is not None and container.view.id != "host" and container.first == process.id:
+        return 1
+    return process.id.pid
 
 
 def name(context: Context) -> str | None:
@@ -22,7 +29,7 @@ def name(context: Context) -> str | None:
 
 
 def exe(context: Context) -> str | None:
-    return context.process.argv[0] if context.process and context.process.argv else None
+    return first_argument(context.process) if context.process else None
 
 
 def exepath(context: Context) -> str | None:
@@ -37,13 +44,12 @@ def args(context: Context) -> str | None:
     return " ".join(context.process.argv[1:]) if context.process else None
 
 
-def command_line(process: Process) -> str:
-    """Falco's form: the name, then the arguments."""
-    return " ".join((process.name, *process.argv[1:]))
-
-
 def cmdline(context: Context) -> str | None:
     return command_line(context.process) if context.process else None
+
+
+def exeline(context: Context) -> str | None:
+    return " ".join(context.process.argv) if context.process else None
 
 
 def argv_quoted(context: Context) -> str | None:
@@ -54,142 +60,79 @@ def argc(context: Context) -> int | None:
     return len(context.process.argv) if context.process else None
 
 
+def argument_count(context: Context) -> int | None:
+    return max(len(context.process.argv) - 1, 0) if context.process else None
+
+
+def length(context: Context) -> int | None:
+    line = args(context)
+    return len(line) if line is not None else None
+
+
 def cwd(context: Context) -> str | None:
-    return context.process.cwd if context.process else None
+    """With a slash at its end, as Falco has it: `proc.cwd startswith /dev/shm/` is meant to hold in /dev/shm."""
+    here = context.process.cwd if context.process else ""
+    return (here if here.endswith("/") else here + "/") if here else None
 
 
 def tty(context: Context) -> int | None:
     return context.process.tty if context.process else None
 
 
-def pname(context: Context) -> str | None:
-    return context.ancestors[0].name if context.ancestors else None
-
-
-def pcmdline(context: Context) -> str | None:
-    return command_line(context.ancestors[0]) if context.ancestors else None
-
-
-def pexepath(context: Context) -> str | None:
-    return context.ancestors[0].exe.path if context.ancestors else None
-
-
-def pexe(context: Context) -> str | None:
-    return context.ancestors[0].argv[0] if context.ancestors and context.ancestors[0].argv else None
-
-
-def ppid(context: Context) -> int | None:
-    return context.process.parent.pid if context.process and context.process.parent else None
-
-
-def aname(context: Context) -> list[str]:
-    return [ancestor.name for ancestor in context.ancestors]
-
-
-def _nth(context: Context, index: str) -> Process | None:
-    if not index.isdigit() or context.process is None:
-        return None
-    line = [context.process, *context.ancestors]
-    return line[int(index)] if int(index) < len(line) else None
-
-
-def aname_at(context: Context, index: str) -> str | None:
-    ancestor = _nth(context, index)
-    return ancestor.name if ancestor else None
-
-
-def aexepath_at(context: Context, index: str) -> str | None:
-    ancestor = _nth(context, index)
-    return ancestor.exe.path if ancestor else None
-
-
-def image_ancestors(context: Context) -> list[str]:
-    return [
-        base_name(ancestor.exe.path)
-        for ancestor in context.ancestors
-        if (drift := context.world.judge_exe(ancestor)) is not None and drift.verdict == "old"
-    ]
-
-
-def lineage(context: Context) -> str | None:
-    return " <- ".join(p.name for p in context.ancestors) or None
-
-
-def is_exe_new(context: Context) -> bool:
-    return context.exe_drift is not None and context.exe_drift.verdict == "new"
-
-
-def is_exe_undecided(context: Context) -> bool:
-    return context.exe_drift is not None and context.exe_drift.verdict == "undecided"
-
-
-def is_exe_fileless(context: Context) -> bool:
-    """A process that came from outside and never executed anything here is a container runtime's own first step."""
+def duration(context: Context) -> int | None:
     process = context.process
-    if process is None or context.exe_drift is None or (process.entered and process.seen != "exec"):
-        return False
-    return context.exe_drift.verdict == "fileless"
+    return max(context.event.at_ns - context.world.began_ns(process), 0) if process else None
 
 
-def is_exe_from_memfd(context: Context) -> bool | None:
-    return context.process.exe.path.startswith("/memfd:") if context.process else None
+def started_at(context: Context) -> int | None:
+    return context.world.began_ns(context.process) if context.process else None
 
 
-def is_exe_upper_layer(context: Context) -> bool:
-    return is_exe_new(context) or is_exe_undecided(context)
+def inode(context: Context) -> int | None:
+    return context.process.exe.ino or None if context.process else None
 
 
-def exe_drift(context: Context) -> str | None:
-    return context.exe_drift.reason if context.exe_drift else None
+def changed_ns(context: Context) -> int | None:
+    return context.process.exe.ctime_ns or None if context.process else None
 
 
-def script_path(context: Context) -> str | None:
-    return context.process.script.path if context.process and context.process.script else None
+def modified_ns(context: Context) -> int | None:
+    return context.process.exe.mtime_ns or None if context.process else None
 
 
-def is_script_new(context: Context) -> bool:
-    return context.script_drift is not None and context.script_drift.verdict == "new"
+def started_after_change(context: Context) -> int | None:
+    """How long after its file's last change it was started: little for what was just dropped."""
+    began_ns, ctime_ns = started_at(context), changed_ns(context)
+    executed_ns = context.process.executed_at_ns if context.process else 0
+    return max(executed_ns or began_ns or 0, ctime_ns) - ctime_ns if ctime_ns and began_ns else None
 
 
-def is_script_undecided(context: Context) -> bool:
-    return context.script_drift is not None and context.script_drift.verdict == "undecided"
-
-
-def script_drift(context: Context) -> str | None:
-    return context.script_drift.reason if context.script_drift else None
-
-
-def new_file(context: Context) -> str | None:
+def is_writable(context: Context) -> bool | None:
+    """Whether whoever runs it may write to its file, by owner, group and mode; root may."""
     process = context.process
-    if process is None:
+    if process is None or process.uid < 0 or not process.exe.mode:
         return None
-    if is_script_new(context) or is_script_undecided(context):
-        return process.script.path if process.script else None
-    return process.exe.path
-
-
-def new_file_directory(context: Context) -> str | None:
-    path = new_file(context)
-    return posixpath.dirname(path) if path else None
-
-
-def new_file_author(context: Context) -> str | None:
-    drift = context.script_drift if is_script_new(context) else context.exe_drift
-    author = context.world.tree.get(drift.by) if drift is not None and drift.by is not None else None
-    return f"{command_line(author)} (pid {author.id.pid}, inferred)" if author else None
-
-
-def top_ancestor(context: Context) -> str | None:
-    """Who stands at the top: one build, one shell session or one service has one."""
-    line = [context.process, *context.ancestors] if context.process else []
-    return f"{line[-1].id.pid}/{line[-1].id.start_ticks}" if line else None
+    if process.uid == 0 or process.exe.mode & 0o002:
+        return True
+    owner = context.world.late.owner_of_exe(process.id) if process.alive else None
+    if owner is None:
+        return None
+    if owner[0] == process.uid:
+        return bool(process.exe.mode & 0o200)
+    return owner[1] == process.gid and bool(process.exe.mode & 0o020)
 
 
 def is_shell(context: Context) -> bool | None:
     return context.world.shells.is_shell(context.process) if context.process else None
 
 
-def env(context: Context, key: str) -> str | None:
+def env(context: Context) -> str | None:
+    if context.process is None:
+        return None
+    return " ".join([f"{key}={value}" for key, value in context.process.env.items()])
+
+
+def env_at(context: Context, key: str) -> str | None:
     return context.process.env.get(key) if context.process else None
 
 
@@ -205,68 +148,68 @@ def untraced(context: Context) -> bool:
     return isinstance(context.event, ProcessStarted) and context.event.untraced
 
 
-def uid(context: Context) -> int | None:
-    return context.process.uid if context.process and context.process.uid >= 0 else None
-
-
-def euid(context: Context) -> int | None:
-    return context.process.euid if context.process and context.process.euid >= 0 else None
-
-
-def gid(context: Context) -> int | None:
-    return context.process.gid if context.process and context.process.gid >= 0 else None
-
+STAT: Final = "proc_pid_stat(5)"
+STACK: Final = "the stack at the exec stop"
+FILE: Final = "stat(2) of /proc/PID/exe"
+KEPT: Final = "only variables that load code or send traffic elsewhere are kept: an environment holds secrets"
 
 FIELDS = (
     Field("proc.pid", "int", pid, doc="Process id, in the task's PID namespace.", source=STAT),
-    Field("proc.ppid", "int", ppid, doc="Process id of the parent that forked it.", source=RECORD),
+    Field(
+        "proc.vpid",
+        "int",
+        vpid,
+        weaker="one PID namespace is shared in a task: a container's first process counts as 1",
+        doc="Process id within its container; 1 for the container's first process.",
+        source="process tree",
+    ),
     Field("proc.name", "str", name, doc="The kernel's name for it: 15 bytes.", source="proc_pid_comm(5)"),
-    Field("proc.exe", "str", exe, doc="Its first argument.", source="the stack at the exec stop"),
+    Field("proc.exe", "str", exe, doc="Its first argument.", source=STACK),
     Field("proc.exepath", "str", exepath, doc="Path of its executable in the container.", source="/proc/PID/exe"),
     Field("proc.exe_directory", "str", exe_directory, doc="Directory of its executable.", source="/proc/PID/exe"),
-    Field("proc.args", "str", args, doc="Its arguments without the first.", source="the stack at the exec stop"),
-    Field("proc.cmdline", "str", cmdline, doc="Its name and arguments.", source="the stack at the exec stop"),
-    Field("proc.argv", "str", argv_quoted, doc="Its whole command line, quoted for a shell.", source="exec stop"),
-    Field("proc.argc", "int", argc, doc="How many arguments, the first included.", source="exec stop"),
-    Field("proc.cwd", "str", cwd, doc="Its working directory at the exec.", source="/proc/PID/cwd"),
+    Field("proc.args", "str", args, doc="Its arguments without the first.", source=STACK),
+    Field("proc.cmdline", "str", cmdline, doc="Its name and arguments.", source=STACK),
+    Field("proc.exeline", "str", exeline, doc="Its first argument and the others.", source=STACK),
+    Field("proc.cmdnargs", "int", argument_count, doc="How many arguments, without the first.", source=STACK),
+    Field("proc.cmdlenargs", "int", length, doc="Length of its arguments.", unit="characters", source=STACK),
+    Field("proc.argv", "str", argv_quoted, doc="Its whole command line, quoted for a shell.", source=STACK),
+    Field("proc.argc", "int", argc, doc="How many arguments, the first included.", source=STACK),
+    Field("proc.cwd", "str", cwd, doc="Its working directory at the exec, with a slash last.", source="/proc/PID/cwd"),
     Field("proc.tty", "int", tty, doc="Its controlling terminal; 0 for none.", source=STAT),
-    Field("proc.pname", "str", pname, doc="Name of its parent.", source=RECORD),
-    Field("proc.pcmdline", "str", pcmdline, doc="Name and arguments of its parent.", source=RECORD),
-    Field("proc.pexe", "str", pexe, doc="First argument of its parent.", source=RECORD),
-    Field("proc.pexepath", "str", pexepath, doc="Path of its parent's executable.", source=RECORD),
-    Field("proc.aname", "list[str]", aname, doc="Names of all its ancestors.", source=RECORD),
-    Field("proc.aname", "str", aname_at, indexed=True, doc="Name of the n-th ancestor; 0 is itself.", source=RECORD),
-    Field("proc.aexepath", "str", aexepath_at, indexed=True, doc="Executable of the n-th ancestor.", source=RECORD),
+    Field("proc.duration", "int", duration, doc="How long it has lived.", unit="ns", source=STAT),
+    Field("proc.pid.ts", "int", started_at, doc="When it began, since the epoch.", unit="ns", source=STAT),
+    Field("proc.exe_ino", "int", inode, doc="Inode number of its executable.", source=FILE),
+    Field("proc.exe_ino.ctime", "int", changed_ns, doc="That inode's last change.", unit="ns", source=FILE),
+    Field("proc.exe_ino.mtime", "int", modified_ns, doc="That file's last modification.", unit="ns", source=FILE),
     Field(
-        "proc.image_ancestors",
-        "list[str]",
-        image_ancestors,
-        doc="File names of those ancestors' executables that are unchanged since the container started.",
-        source="process tree and drift record",
+        "proc.exe_ino.ctime_duration_proc_start",
+        "int",
+        started_after_change,
+        doc="How long after that inode's last change it was started.",
+        unit="ns",
+        source=FILE,
     ),
-    Field("proc.lineage", "str", lineage, doc="All ancestors' names, nearest first.", source=RECORD),
-    Field("proc.top_ancestor", "str", top_ancestor, doc="Identity of the topmost known ancestor.", source=RECORD),
-    Field("proc.is_exe_new", "bool", is_exe_new, doc="Its executable appeared or changed since the container started."),
-    Field("proc.is_exe_undecided", "bool", is_exe_undecided, doc="It may have changed: it cannot be told."),
-    Field("proc.is_exe_upper_layer", "bool", is_exe_upper_layer, doc="Falco's name; answered by the drift record."),
-    Field("proc.is_exe_fileless", "bool", is_exe_fileless, doc="Its executable has no name in any file system."),
     Field(
-        "proc.is_exe_from_memfd", "bool", is_exe_from_memfd, doc="Its executable is a memfd.", source="/proc/PID/exe"
+        "proc.is_exe_writable",
+        "bool",
+        is_writable,
+        weaker="worked out of owner and mode; absent once the process is gone",
+        doc="Whoever runs it may write to its executable.",
+        source=FILE,
     ),
-    Field("proc.exe_drift", "str", exe_drift, doc="Why its executable counts as new, old or neither."),
-    Field("proc.script", "str", script_path, doc="The script an interpreter (or program ld.so) was asked to run."),
-    Field("proc.is_script_new", "bool", is_script_new, doc="That script is new since the container started."),
-    Field("proc.is_script_undecided", "bool", is_script_undecided, doc="That script may have changed."),
-    Field("proc.script_drift", "str", script_drift, doc="Why that script counts as new, old or neither."),
-    Field("proc.new_file", "str", new_file, doc="The new file that was executed: the program or the script."),
-    Field("proc.new_file_directory", "str", new_file_directory, doc="The directory of that file."),
-    Field("proc.new_file_author", "str", new_file_author, doc="Who most likely made that file (inferred)."),
     Field("proc.is_shell", "bool", is_shell, doc="It is a shell: by file name, applet, or the build id of one."),
-    Field("proc.env", "str", env, indexed=True, index="key", doc="A kept environment variable.", source="exec stop"),
+    Field("proc.env", "str", env, weaker=KEPT, doc="Its kept environment variables, NAME=value.", source=STACK),
+    Field(
+        "proc.env",
+        "str",
+        env_at,
+        indexed=True,
+        index="key",
+        weaker=KEPT,
+        doc="A kept environment variable.",
+        source=STACK,
+    ),
     Field("proc.seen", "str", seen, doc="exec, found or snapshot: how it came to our notice."),
     Field("proc.is_entered", "bool", entered, doc="It came from outside the task's PID namespace, as ECS Exec does."),
     Field("proc.is_untraced", "bool", untraced, doc="It was cloned so that the tracer should not see it."),
-    Field("user.uid", "int", uid, doc="Real user id.", source="auxiliary vector"),
-    Field("user.euid", "int", euid, doc="Effective user id.", source="auxiliary vector"),
-    Field("group.gid", "int", gid, doc="Real group id.", source="auxiliary vector"),
 )

@@ -12,6 +12,8 @@ from msgspec import Struct
 
 from outrider_sidecar.decode.metadata import ContainerFacts, TaskFacts
 from outrider_sidecar.world.drift import DriftRecord
+from outrider_sidecar.world.tree import Process
+from outrider_wire.events import ProcessId
 from outrider_wire.findings import ContainerView, TaskView
 
 MAX_CONTAINERS: Final = 256
@@ -29,6 +31,13 @@ class Container(Struct):
     created_at_ns: int = 0
     named_by: str = ""
     first_seen_ns: int = 0
+    first: ProcessId | None = None
+    """Its first process: of those that came from outside the task's PID namespace, the one that began first."""
+
+    def meet(self, process: Process) -> None:
+        """Note one of its processes."""
+        if process.entered and (self.first is None or process.id.start_ticks < self.first.start_ticks):
+            self.first = process.id
 
     @property
     def view(self) -> ContainerView:

@@ -34,6 +34,7 @@ _CHANGES: Final = {
     "attributes": "chmod",
     "linked": "link",
     "found": "file_found",
+    "opened": "open",
 }
 _CREATIONS: Final = {
     stat.S_IFDIR: "mkdir",

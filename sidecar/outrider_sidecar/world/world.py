@@ -13,6 +13,8 @@ from outrider_sidecar.world.authors import infer_asker, infer_author
 from outrider_sidecar.world.containers import Container, Containers
 from outrider_sidecar.world.deductions import deduce_syscalls
 from outrider_sidecar.world.drift import Drift
+from outrider_sidecar.world.earlier import EarlierFiles
+from outrider_sidecar.world.late import LateFacts, NothingLate
 from outrider_sidecar.world.names import Names
 from outrider_sidecar.world.shells import Shells
 from outrider_sidecar.world.ties import TieTracker
@@ -65,6 +67,7 @@ class World:
         ordered_libraries: LibrariesOf,
         exit_libraries: NewLibrariesOf,
         on_program: OnProgram,
+        late: LateFacts | None = None,
     ) -> None:
         self.tree = tree
         self.containers = containers
@@ -72,6 +75,8 @@ class World:
         self.ties = ties
         self.intel = intel
         self.names = Names()
+        self.earlier = EarlierFiles()
+        self.late: LateFacts = late if late is not None else NothingLate()
         self._newcomers: dict[ProcessId, tuple[int, str]] = {}
         self._started_at = started_at
         self._ordered_libraries = ordered_libraries
@@ -149,6 +154,10 @@ class World:
         attribution: Attribution = getattr(event, "attribution", "exact")
         return attribution
 
+    def began_ns(self, process: Process) -> int:
+        """When a process began, in ns since the epoch."""
+        return self._started_at(process.id) if process.seen != "exec" else process.started_at_ns
+
     def judge_exe(self, process: Process) -> Drift | None:
         """Whether the file a process runs is new in its container."""
         return self.judge(process.exe, process.mnt_ns) if process.exe.path else None
@@ -179,6 +188,7 @@ class World:
         began_ns = self._started_at(process.id) if process.seen != "exec" else at_ns
         container = self.containers.see(process.mnt_ns, cgroup, at_ns, began_ns)
         if container is not None:
+            container.meet(process)
             self._on_program(container, process)
 
     def _executed(self, event: ProcessExecuted) -> list[Event]:
@@ -199,6 +209,7 @@ class World:
         container = self.containers.get(event.mnt_ns)
         if container is not None:
             container.drift.observe(event)
+        self.earlier.note(event)
         return [event]
 
 

@@ -1,51 +1,11 @@
-"""Fields of connections, names and stdio ties: Falco's `fd.*` for sockets, our `dns.*`, `tls.*` and `stdio.*`."""
+"""Our fields of names and of shells' streams: `dns.*`, `tls.*` and `stdio.*`."""
+
+from typing import Final
 
 from outrider_rules.catalogue import Field
 from outrider_sidecar.fields.context import Context
-from outrider_sidecar.fields.files import path
-from outrider_sidecar.world.kinds import CONNECTION_TYPES, NAME_TYPES, QUERY_TYPES, TIE_TYPES, TLS_TYPES
-from outrider_wire.events import ConnectionOpened, NameQueried, NameResolved, ServerNamed, StdioTied
-
-
-def connection_name(context: Context) -> str | None:
-    """Falco's form of a connection: source first."""
-    event = context.event
-    if not isinstance(event, ConnectionOpened):
-        return None
-    return f"{event.source}:{event.source_port}->{event.destination}:{event.destination_port}"
-
-
-def fd_name(context: Context) -> str | None:
-    return connection_name(context) or path(context)
-
-
-def source_address(context: Context) -> str | None:
-    return context.event.source if isinstance(context.event, ConnectionOpened) else None
-
-
-def source_port(context: Context) -> int | None:
-    return context.event.source_port if isinstance(context.event, ConnectionOpened) else None
-
-
-def server_address(context: Context) -> str | None:
-    return context.event.destination if isinstance(context.event, ConnectionOpened) else None
-
-
-def server_port(context: Context) -> int | None:
-    return context.event.destination_port if isinstance(context.event, ConnectionOpened) else None
-
-
-def server_names(context: Context) -> list[str]:
-    address = server_address(context)
-    return list(context.world.names.of(address)) if address else []
-
-
-def protocol(context: Context) -> str | None:
-    return context.event.protocol if isinstance(context.event, ConnectionOpened) else None
-
-
-def direction(context: Context) -> str | None:
-    return context.event.direction if isinstance(context.event, ConnectionOpened) else None
+from outrider_sidecar.world.kinds import NAME_TYPES, QUERY_TYPES, TIE_TYPES, TLS_TYPES
+from outrider_wire.events import NameQueried, NameResolved, ServerNamed, StdioTied
 
 
 def dns_name(context: Context) -> str | None:
@@ -119,18 +79,10 @@ def stdio_remote_names(context: Context) -> list[str]:
     return list(context.world.names.of(tie.remote)) if tie else []
 
 
-TAP = "the packet tap"
-LINEAGE = "stdio lineage"
+TAP: Final = "the packet tap"
+LINEAGE: Final = "stdio lineage"
 
 FIELDS = (
-    Field("fd.name", "str", fd_name, doc="A file's path, or a connection as source->destination."),
-    Field("fd.cip", "ip", source_address, events=CONNECTION_TYPES, doc="Who sent the SYN.", source=TAP),
-    Field("fd.cport", "int", source_port, events=CONNECTION_TYPES, doc="Its port.", source=TAP),
-    Field("fd.sip", "ip", server_address, events=CONNECTION_TYPES, doc="Whom it was sent to.", source=TAP),
-    Field("fd.sport", "int", server_port, events=CONNECTION_TYPES, doc="Its port.", source=TAP),
-    Field("fd.sip.name", "list[str]", server_names, events=CONNECTION_TYPES, doc="Its names, by DNS answers seen."),
-    Field("fd.l4proto", "str", protocol, events=CONNECTION_TYPES, doc="tcp or udp.", source=TAP),
-    Field("net.direction", "str", direction, events=CONNECTION_TYPES, doc="outbound, inbound or unknown.", source=TAP),
     Field("dns.name", "str", dns_name, events=NAME_TYPES, doc="The name asked for.", source=TAP),
     Field("dns.type", "str", dns_type, events=NAME_TYPES, doc="The record type asked for.", source=TAP),
     Field("dns.category", "str", dns_category, events=NAME_TYPES, doc="Its category in the threat lists."),
