@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from outrider_cli.show import finding_block
 from outrider_sidecar.intel import load_intel
@@ -14,11 +15,24 @@ from outrider_sidecar.watching import probe_watch, watch_command
 from outrider_wire.errors import ConfigError
 from outrider_wire.findings import Finding
 
+if TYPE_CHECKING:
+    from outrider_sidecar.falco_output import FalcoSink
+
+FALCO_FLUSH_S: Final = 2.0
+"""Longest that the end of the command waits for those who take Falco's alerts."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="FILE", default="", help="write each finding to FILE, one JSON object a line")
     parser.add_argument("--rules", metavar="PATH", action="append", default=[], help="rules of your own, after ours")
     parser.add_argument("--intel", metavar="FILE", action="append", default=[], help="domains of your own, one a line")
+    parser.add_argument(
+        "--falco",
+        metavar="TARGET",
+        action="append",
+        default=[],
+        help="tell findings as Falco's JSON: `-`, a file, or an http(s) address to POST to",
+    )
     parser.add_argument("--quiet", action="store_true", help="do not show findings on standard error")
     parser.add_argument("cmd", nargs=argparse.REMAINDER, metavar="-- CMD", help="the command and its arguments")
 
@@ -32,12 +46,27 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _begin(arguments.json)
         sinks.add(LinesSink(arguments.json))
+    falco = _falco(arguments.falco)
+    if falco is not None:
+        sinks.add(falco)
     if not arguments.quiet:
         sinks.add(TellSink(_tell))
     capabilities = probe_watch()
     if not arguments.quiet:
         _say_limits([c for c in capabilities if not c.available])
-    return watch_command(command, rules=rules, intel=intel, sinks=sinks, capabilities=capabilities)
+    on_end = (lambda: falco.close(deadline_s=FALCO_FLUSH_S)) if falco is not None else lambda: None
+    return watch_command(command, rules=rules, intel=intel, sinks=sinks, capabilities=capabilities, on_end=on_end)
+
+
+def _falco(targets: list[str]) -> "FalcoSink | None":
+    """A sink for Falco's JSON; a bare path is in the working directory of this command."""
+    if not targets:
+        return None
+    from outrider_sidecar.falco_output import FalcoSink
+
+    urls = ("http://", "https://")
+    named = [t if t == "-" or t.startswith(urls) else str(Path(t).absolute()) for t in targets]
+    return FalcoSink(named, hostname="")
 
 
 def _begin(path: str) -> None:

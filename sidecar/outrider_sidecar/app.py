@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from outrider_sidecar import SOFTWARE
 from outrider_sidecar.guard import Guard, Plan
@@ -33,8 +33,13 @@ from outrider_sidecar.supervisor import supervise
 from outrider_wire.errors import ProcessGone, Unavailable
 from outrider_wire.signing import SigningKey
 
+if TYPE_CHECKING:
+    from outrider_sidecar.falco_output import FalcoSink
+
 FLUSH_S: Final = 4.0
 """Longest that the end waits for the collector."""
+FALCO_FLUSH_S: Final = 1.0
+"""Longest that it waits for those who take Falco's alerts."""
 
 
 def run_sidecar(settings: Settings) -> int:
@@ -50,6 +55,7 @@ def run_sidecar(settings: Settings) -> int:
             reason=capability.reason,
             remedy=capability.remedy,
         )
+    falco = _falco_sink(settings)
     key = SigningKey.generate()
     attach = settings.attach and _is_available(capabilities, "attach")
     recorder = _open_recorder(Path(settings.journal_dir)) if attach else None
@@ -64,6 +70,8 @@ def run_sidecar(settings: Settings) -> int:
         sinks = Sinks(JournalSink(journal, events=settings.send_events))
         if settings.findings_file:
             sinks.add(LinesSink(settings.findings_file))
+        if falco is not None:
+            sinks.add(falco)
         plan = Plan(
             agent=key.agent,
             rules=rules,
@@ -77,7 +85,11 @@ def run_sidecar(settings: Settings) -> int:
                 naming.chore,
                 memory.chore,
                 shipping.chore,
-                lambda guard: health.write(shipping.status() | {"guarded": len(guard.tree.living())}),
+                lambda guard: health.write(
+                    shipping.status()
+                    | (falco.status() if falco is not None else {})
+                    | {"guarded": len(guard.tree.living())}
+                ),
             ),
         )
         guard = Guard(plan, sinks, heartbeat)
@@ -87,6 +99,8 @@ def run_sidecar(settings: Settings) -> int:
             guard.run(pipe_fd)
         finally:
             memory.keep(guard)
+            if falco is not None:
+                falco.close(deadline_s=FALCO_FLUSH_S)
             shipping.flush(FLUSH_S)
             journal.close()
             health.remove()
@@ -106,6 +120,15 @@ def run_sidecar(settings: Settings) -> int:
 def probe_all(*, in_task: bool) -> tuple[Capability, ...]:
     """What can be seen here, each found out by doing it."""
     return (probe_attach(in_task=in_task), probe_poll(), probe_inotify(), probe_packet(), probe_sock_diag())
+
+
+def _falco_sink(settings: Settings) -> "FalcoSink | None":
+    """Where Falco's alerts are wanted; its HTTP and TLS are loaded only then. Raises ConfigError."""
+    if not settings.falco_output:
+        return None
+    from outrider_sidecar.falco_output import FalcoSink
+
+    return FalcoSink(settings.falco_output, hostname=settings.hostname, ca_file=settings.falco_ca_file)
 
 
 def _open_recorder(directory: Path) -> Recorder | None:

@@ -31,8 +31,21 @@ class JournalSink:
         self._journal.append_finding(finding)
 
 
+def append_line(path: str, line: bytes) -> None:
+    """Write one line to the end of a file, which is opened for it alone; `-` is standard output. Raises OSError."""
+    if path == "-":
+        sys.stdout.buffer.write(line + b"\n")
+        sys.stdout.buffer.flush()
+        return
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, line + b"\n")
+    finally:
+        os.close(fd)
+
+
 class LinesSink:
-    """Writes each finding as one line of JSON; `-` is standard output. The file is opened for each line to append."""
+    """Writes each finding as one line of JSON; `-` is standard output."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -41,16 +54,7 @@ class LinesSink:
         del event
 
     def finding(self, finding: Finding) -> None:
-        line = msgspec.json.encode(finding) + b"\n"
-        if self._path == "-":
-            sys.stdout.buffer.write(line)
-            sys.stdout.buffer.flush()
-            return
-        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(fd, line)
-        finally:
-            os.close(fd)
+        append_line(self._path, msgspec.json.encode(finding))
 
 
 class TellSink:

@@ -69,6 +69,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Send events besides findings."""
     findings_file: str = ""
     """Write each finding to this file too, one JSON object a line; `-` is standard output."""
+    falco_output: tuple[str, ...] = ()
+    """Tell findings as Falco's JSON too: `-` is standard output; else absolute paths, and http(s) addresses."""
+    falco_ca_file: str = ""
+    """A PEM file of authorities to trust for the addresses of `falco_output`, instead of the system's."""
+    hostname: str = ""
+    """The host's name in Falco's JSON; empty is this machine's own."""
     metadata_uri: str = ""
     """Base address of the task metadata endpoint v4; set by ECS."""
     attach: bool = True
@@ -171,6 +177,9 @@ def _from_text(key: str, text: str, variable: str) -> Any:
 def _check(settings: Settings) -> None:
     if settings.collector_url and not settings.collector_url.startswith(("http://", "https://")):
         raise ConfigError(f"collector_url {settings.collector_url!r}: must start with https:// (or http:// for a lab)")
+    for target in settings.falco_output:
+        if target != "-" and not target.startswith(("/", "http://", "https://")):
+            raise ConfigError(f"falco_output {target!r}: must be `-`, an absolute path, or an http(s):// address")
     if settings.token and settings.token_file:
         raise ConfigError("token and token_file are both set: keep one")
     for name in ("heartbeat_s", "stop_timeout_s", "journal_limit_bytes", "file_watch_limit"):
