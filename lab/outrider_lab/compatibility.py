@@ -23,12 +23,20 @@ from msgspec.structs import replace
 
 from outrider_lab.attacks.falco import ACTIONS
 from outrider_lab.attacks.falco.action import CANNOT_RUN, Action, actor_of, script_of
+from outrider_lab.attacks.falco.network import ATTACKER_PORTS
 from outrider_lab.attacks.falco.table import render
-from outrider_lab.network import ATTACKER_ADDRESS
+from outrider_lab.network import ATTACKER_ADDRESS, INSTANCE_METADATA_ADDRESS
 from outrider_lab.settings import JOURNAL_DIR, Mount, default_sidecar, guarded_task
 from outrider_lab.task import Task
 from outrider_wire.errors import Unavailable
 from outrider_wire.findings import Finding
+
+PROGRAMS: Final = Path(__file__).with_name("attacks") / "programs"
+LISTENERS: Final = (
+    *(f"{ATTACKER_ADDRESS}:{port}" for port in ATTACKER_PORTS),
+    f"{INSTANCE_METADATA_ADDRESS}:80",
+)
+"""Who answers the actions, beside the task: a connection that is refused at once has no owner by the time we look."""
 
 STOCK_FILES: Final = ("falco_rules.yaml", "falco-incubating_rules.yaml", "falco-sandbox_rules.yaml")
 ENABLE_FILE: Final = "all-on.yaml"
@@ -36,7 +44,12 @@ RULES_DIR: Final = "/falco-rules"
 FINDINGS_FILE: Final = "findings.jsonl"
 WAIT_S: Final = 3.0
 """How long a finding is waited for after its action."""
+WATCH_LIMIT: Final = 60_000
+"""The lab shows the whole machine as the container's root, which may have far more directories than an image."""
 BLIND_WAIT_S: Final = 1.0
+SCAN_S: Final = 60.0
+PROBE_FILE: Final = "/usr/lib/outrider-probe"
+PROBE_RULE: Final = "Write below monitored dir"
 NOT_POSSIBLE: Final = 77
 
 
@@ -82,6 +95,7 @@ def task_with(rules: Path, folder: Path) -> Task:
     (folder / ENABLE_FILE).write_text(all_on(contents))
     sidecar = default_sidecar()
     env = {
+        "OUTRIDER_FILE_WATCH_LIMIT": str(WATCH_LIMIT),
         "OUTRIDER_RULES": ",".join(f"{RULES_DIR}/{name}" for name in (*STOCK_FILES, ENABLE_FILE)),
         "OUTRIDER_FINDINGS_FILE": f"{JOURNAL_DIR}/{FINDINGS_FILE}",
     }
@@ -99,10 +113,22 @@ def play_all(
         if not task.ready:
             raise Unavailable(f"the sidecar did not become ready:\n{task.log('outrider')[-4000:]}")
         outcomes = []
-        for action in actions:
-            outcomes.append(play(task, action))
-            tell(outcomes[-1])
+        with task.beside_popen([sys.executable, str(PROGRAMS / "listeners.py"), *LISTENERS]) as listeners:
+            listeners.read_until(b"listening\n")
+            wait_watched(task)
+            for action in actions:
+                outcomes.append(play(task, action))
+                tell(outcomes[-1])
         return outcomes
+
+
+def wait_watched(task: Task) -> None:
+    """Wait until the first scan of the container's files came to the last places it watches. Raises TimeoutError."""
+    deadline_s = time.monotonic() + SCAN_S
+    while not any(finding.rule == PROBE_RULE for finding in read_findings(task)):
+        if time.monotonic() > deadline_s:
+            raise TimeoutError(f"the file watch did not reach {PROBE_FILE} in {SCAN_S:g} s")
+        task.run(f"touch {PROBE_FILE}; sleep 0.2; rm -f {PROBE_FILE}; sleep 0.1")
 
 
 def play(task: Task, action: Action) -> Outcome:

@@ -67,8 +67,13 @@ def device(context: Context) -> int | None:
     return file.dev or None if file else None
 
 
-def raw_name(context: Context) -> None:
-    del context
+def raw_name(context: Context) -> str | None:
+    """The argument of the acting process's command line that leads to the file."""
+    file, process = file_of(context), context.process
+    if file is None or process is None:
+        return None
+    full = ((word, posixpath.normpath(posixpath.join(process.cwd or "/", word))) for word in process.argv[1:])
+    return next((word for word, leads_to in full if leads_to == file.path), None)
 
 
 def is_connected(context: Context) -> bool | None:
@@ -98,7 +103,7 @@ FIELDS = (
         "str",
         raw_name,
         events=FILE_TYPES,
-        lacking="the path as the program wrote it is known to nobody but the call itself",
+        weaker="the argument of the command line that leads to the file; none where no argument does",
         doc="The path as it was written.",
     ),
     Field("fd.connected", "bool", is_connected, events=SOCKET_TYPES, doc="The socket is connected."),

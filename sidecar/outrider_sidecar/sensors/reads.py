@@ -144,7 +144,9 @@ class ReadSensor:
         still_open = kinds[inotify.OPEN] - over - kinds[inotify.CLOSE_WRITE] + already
         if over <= already and still_open <= 0:
             return
-        listed = self._listed[key[0]]
+        listed = self._listed.get(key[0])
+        if listed is None:
+            return  # its watch went with it
         path = listed.path + b"/" + key[1] if key[1] else listed.path
         facts = self._facts(listed.mnt_ns, path)
         reader = self._reader(listed.mnt_ns, facts) if facts.ino else None

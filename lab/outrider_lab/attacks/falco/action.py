@@ -15,6 +15,8 @@ Need = Literal["", "SYS_ADMIN", "host", "outside"]
 
 SCRATCH: Final = "/tmp/outrider-falco"
 CANNOT_RUN: Final = 77
+LASTING_S: Final = 0.3
+"""What was done lasts so long before it is undone: a file is looked at when the watch has told of it."""
 
 
 class Action(Struct, frozen=True):
@@ -52,6 +54,7 @@ def script_of(action: Action, *, host: str, python: str) -> str:
         f"sleep {action.settle_s}" if action.settle_s else ":",
         act,
         "code=$?",
+        f"sleep {LASTING_S}",
         action.undo or ":",
         f"rm -rf {SCRATCH}",
         "echo code=$code",

@@ -5,6 +5,9 @@ from typing import Final
 from outrider_lab.attacks.falco.action import Action
 from outrider_lab.network import TASK_ADDRESS
 
+ATTACKER_PORTS: Final = (443, 4091, 4094, 4096, 4097)
+"""Where the lab's attacker answers, and says nothing."""
+
 _LISTEN: Final = f"""
 import socket, time
 server = socket.create_server(("{TASK_ADDRESS}", 4090))

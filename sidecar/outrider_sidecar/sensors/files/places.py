@@ -29,7 +29,9 @@ SCRATCH: Final = (b"/tmp", b"/var/tmp", b"/dev/shm", b"/run", b"/root")
 PROGRAMS: Final = (
     b"/bin", b"/sbin", b"/usr/bin", b"/usr/sbin", b"/usr/local/bin", b"/usr/local/sbin", b"/home", b"/app",
 )  # fmt: skip
-SETTINGS: Final = (b"/etc", b"/var/spool/cron", b"/var/log", b"/var/lib/rpm", b"/var/www", b"/srv", b"/usr/share/nginx/html")
+SETTINGS: Final = (
+    b"/etc", b"/var/spool/cron", b"/var/log", b"/var/lib/rpm", b"/var/www", b"/srv", b"/usr/share/nginx/html",
+)  # fmt: skip
 LIBRARIES: Final = (b"/lib", b"/lib64", b"/usr/local/lib", b"/opt", b"/usr/lib", b"/usr/lib64")
 
 PLACES: Final = (
@@ -39,6 +41,9 @@ PLACES: Final = (
     *(Place(path, CONFIGURATION) for path in SETTINGS),
     *(Place(path, LAST) for path in LIBRARIES),
 )
+
+DEVICES: Final = b"/dev"
+"""Watched for what appears there alone: everybody writes to /dev/null all the time."""
 
 NEVER_BELOW: Final = (b"/proc", b"/sys")
 """Not files: never watched, also where the program's own directory is `/`."""

@@ -18,11 +18,12 @@ from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
 from outrider_sidecar.decode.elf import kind_of
+from outrider_sidecar.linux import inotify
 from outrider_sidecar.linux.inotify import OUT_OF_WATCHES, Inotify
 from outrider_sidecar.linux.procfs import file_facts
 from outrider_sidecar.linux.rooted import HEAD_BYTES, look, open_beneath, resolve
 from outrider_sidecar.sensors.files.coalesce import MASK
-from outrider_sidecar.sensors.files.places import NEVER_BELOW, RANKS, places_of
+from outrider_sidecar.sensors.files.places import DEVICES, NEVER_BELOW, RANKS, places_of
 from outrider_sidecar.sensors.files.tree import GuardedRoot, Watched, WatchTree
 from outrider_wire.events import FileChange, FileChanged
 from outrider_wire.text import clean_text
@@ -49,6 +50,7 @@ MAX_ENTRIES: Final = 100_000
 NEW: Final = 0
 """The line of directories that appeared under watch; those of first scans stand behind it, by the place's rank."""
 
+_QUIET_MASK: Final = MASK & ~(inotify.CLOSE_WRITE | inotify.ATTRIB)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 
 
@@ -184,7 +186,7 @@ class Scanner:
             self._unwatched(root, refusal)
             return None
         try:
-            wd = self._watches.add_descriptor(fd, MASK)
+            wd = self._watches.add_descriptor(fd, _QUIET_MASK if visit.name == DEVICES else MASK)
         except OSError as error:
             if error.errno in OUT_OF_WATCHES:
                 self._unwatched(root, "the kernel's watches are used up; raise fs.inotify.max_user_watches")
