@@ -1,4 +1,4 @@
-"""`outrider fields`: every field a rule may use, with its type, unit and source."""
+"""`outrider fields`: every field a rule may use, with its type, unit, source, and how well it is supplied."""
 
 import argparse
 import json
@@ -19,6 +19,8 @@ def run(arguments: argparse.Namespace) -> int:
             "unit": field.unit,
             "source": field.source,
             "events": sorted(field.events) if field.events is not None else None,
+            "weaker": field.weaker,
+            "lacking": field.lacking,
         }
         for field in sorted(CATALOGUE, key=lambda field: field.shown)
     ]
@@ -26,6 +28,10 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=2))
         return 0
     for row in rows:
+        unit = f" ({row['unit']})" if row["unit"] else ""
         source = f"  [{row['source']}]" if row["source"] else ""
-        print(f"{row['name']!s:<28}{row['type']!s:<11}{row['doc']}{source}")
+        print(f"{row['name']!s:<42}{row['type']!s:<11}{row['doc']}{unit}{source}")
+        for how in ("weaker", "lacking"):
+            if row[how]:
+                print(f"{'':<53}{how}: {row[how]}")
     return 0

@@ -1,34 +1,72 @@
-"""`outrider rules list|check`: which rules are in force, and what is wrong with a file of them."""
+"""`outrider rules list|check`: which rules are in force, how each stands, and what is wrong with a file of them."""
 
 import argparse
 import json
+from typing import Any, Final, get_args
 
 import msgspec
 
-from outrider_rules import RuleRow, describe
+from outrider_rules import Arming, RuleRow, arm, count_states, describe
+from outrider_sidecar.fields.supply import Mode, best_sight
 from outrider_sidecar.rulebook import load_rulebook
+
+STATES: Final = {"armed": "armed", "substituted": "armed by substitution", "blind": "blind here"}
+COUNTS: Final = ("armed", "substituted", "blind", "off")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|check")
-    for name, purpose in (("list", "every rule in force"), ("check", "whether rule files are right")):
+    for name, purpose in (("list", "every rule in force and how it stands"), ("check", "whether rule files are right")):
         action = actions.add_parser(name, help=purpose, description=purpose.capitalize() + ".")
         action.add_argument("files", nargs="*" if name == "list" else "+", metavar="FILE")
         action.add_argument("--json", action="store_true", help="print as JSON")
+        action.add_argument(
+            "--mode", choices=get_args(Mode), default="task", help="where the rules are to be armed (default: task)"
+        )
+        action.add_argument("--reasons", action="store_true", help="say of each rule what is weaker or missing")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    rows = describe(load_rulebook(arguments.files))
+    rules = load_rulebook(arguments.files)
+    armings = arm(rules, best_sight(arguments.mode))
+    rows = [
+        (row, arming)
+        for row, arming in zip(describe(rules), armings, strict=True)
+        if arguments.action == "list" or row.where.rpartition(":")[0] != _PACK
+    ]
+    counts = count_states(arming for _, arming in rows)
     if arguments.json:
-        print(json.dumps([msgspec.to_builtins(row) for row in rows], indent=2))
+        shown = [_as_json(row, arming) for row, arming in rows]
+        print(json.dumps({"mode": arguments.mode, "counts": counts, "rules": shown}, indent=2))
         return 0
-    if arguments.action == "list":
-        for row in rows:
-            print(_line(row))
-    armed = sum(row.armed == "armed" for row in rows)
-    print(f"{len(rows)} rules, {armed} armed, {len(rows) - armed} not")
+    for row, arming in rows:
+        if arguments.action == "list" or arming.state != "armed":
+            print(_line(row, arming))
+            if arguments.reasons or arguments.action == "check" or arming.state == "blind":
+                for reason in arming.reasons:
+                    print(f"    {reason}")
+    print(f"{len(rows)} rules in a {arguments.mode}: " + ", ".join(_counted(counts)))
     return 0
 
 
-def _line(row: RuleRow) -> str:
-    return f"{row.severity:<7}{row.finding:<46}{row.name:<36}{row.armed:<10}{row.where}"
+_PACK: Final = "outrider.yaml"
+
+
+def _counted(counts: dict[str, int]) -> list[str]:
+    return [f"{counts[state]} {STATES.get(state, state)}" for state in COUNTS]
+
+
+def _as_json(row: RuleRow, arming: Arming) -> dict[str, Any]:
+    """Any: for printing. `armed` is the row's own word: whether the rule is evaluated, or why it is not."""
+    facts: dict[str, Any] = msgspec.to_builtins(row)
+    return facts | {
+        "enabled": arming.enabled,
+        "state": arming.state,
+        "reasons": list(arming.reasons),
+        "event_types": list(arming.event_types),
+    }
+
+
+def _line(row: RuleRow, arming: Arming) -> str:
+    state = STATES[arming.state] if arming.enabled else f"off, else {STATES[arming.state]}"
+    return f"{row.severity:<7}{row.name:<52} {state:<32} {row.finding:<46} {row.where}"

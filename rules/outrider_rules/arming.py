@@ -6,7 +6,9 @@ whose outcome is the same for every event of the type are decided, and what is l
 blind to that type) or can hold. A rule is never silently dead.
 """
 
+import re
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -16,25 +18,32 @@ from outrider_rules.interpret import test_holds
 from outrider_rules.rule import Rule
 from outrider_rules.ruleset import RuleSet
 from outrider_rules.specialise import Specialiser
-from outrider_rules.tree import And, Checked, Macro, Not, Or, Test, tests
+from outrider_rules.tree import And, Checked, Constant, Macro, Not, Or, Test, tests
 
 State = Literal["armed", "substituted", "blind"]
 
 
 class Supply(Struct, frozen=True, gc=False):
-    """How well a type of event or a field is supplied: exactly, in some way `weaker`, or `lacking` altogether."""
+    """How well a type of event or a field is supplied: exactly, in some way `weaker`, or `lacking` altogether.
+
+    `values` are, by the name of a field, all that it can be in such an event, a text with `*` being a pattern as
+    fnmatch has it; `because` says why, by the same names.
+    """
 
     weaker: str = ""
     lacking: str = ""
+    values: Mapping[str, tuple[Constant, ...]] = {}
+    because: Mapping[str, str] = {}
 
 
 class Sight(Struct, frozen=True):
     """What can be seen in one mode. A type of event that is not in `events` is not seen at all.
 
-    `fields` says how a field is supplied here, where that differs from what the catalogue declares of it.
+    A type may have several supplies, each for a sort of such events: files that were written to, files that were
+    read. `fields` says how a field is supplied here, where that differs from what the catalogue declares of it.
     """
 
-    events: Mapping[str, Supply]
+    events: Mapping[str, tuple[Supply, ...]]
     fields: Mapping[str, Supply] = {}
 
 
@@ -51,12 +60,14 @@ class Arming(Struct, frozen=True):
     event_types: tuple[str, ...] = ()
 
 
-NOT_SEEN: Final = "no sensor here tells of it"
+NEVER: Final = "its condition, as it is written, can hold for no event that is seen"
+_WILD: Final = re.compile(r"[*?\[]")
+NOT_SEEN: Final = (Supply(lacking="no sensor tells of it"),)
 
 
 def arm(ruleset: RuleSet, sight: Sight) -> list[Arming]:
     """How every rule of a set stands, in their order."""
-    specialisers: dict[str, Specialiser] = {}
+    specialisers: dict[str, tuple[Specialiser, Specialiser]] = {}
     return [_arm_rule(rule, sight, specialisers) for rule in ruleset.rules]
 
 
@@ -68,37 +79,61 @@ def count_states(armings: Iterable[Arming]) -> dict[str, int]:
     return counts
 
 
-def _arm_rule(rule: Rule, sight: Sight, specialisers: dict[str, Specialiser]) -> Arming:
+def _arm_rule(rule: Rule, sight: Sight, specialisers: dict[str, tuple[Specialiser, Specialiser]]) -> Arming:
     if rule.why_not and rule.enabled:
         return Arming(rule.name, "blind", True, (rule.why_not,))
     named = _named_types(rule)
-    seen: list[str] = []
+    seen: dict[str, None] = {}
     missing: dict[str, None] = {}
+    against: dict[str, None] = {}
     weaker: dict[str, None] = {}
-    for event_type in sorted(sight.events if rule.event_types is None else rule.event_types):
-        specialiser = specialisers.setdefault(event_type, Specialiser(event_type))
-        condition = specialiser.cut(rule.condition)
+    ruled_out = False
+    for event_type in sorted(named | set(sight.events if rule.event_types is None else rule.event_types)):
+        supplies = sight.events.get(event_type, NOT_SEEN)
+        whole, by_type = specialisers.setdefault(event_type, (Specialiser(event_type), _TypeOnly(event_type)))
+        if lacking := [supply.lacking for supply in supplies if supply.lacking]:
+            if event_type in named and by_type.cut(rule.condition) is not False:
+                missing[f"{event_type}: {lacking[0]}"] = None
+            continue
+        condition = whole.cut(rule.condition)
         if condition is False:
+            ruled_out |= event_type in named
             continue
-        supply = sight.events.get(event_type, Supply(lacking=NOT_SEEN))
-        if supply.lacking:
-            if event_type in named:
-                missing[f"{event_type}: {supply.lacking}"] = None
-            continue
-        decider = _Decider(event_type, sight)
-        if decider.decide(condition) is False:
-            for reason in decider.against:
-                missing[f"{event_type}: {reason}" if event_type in named else reason] = None
-            continue
-        seen.append(event_type)
-        if supply.weaker:
-            weaker[f"{event_type}: {supply.weaker}"] = None
-        weaker |= dict.fromkeys(_weaker_fields(condition, event_type, sight))
+        outcomes = [_Outcome(condition, event_type, sight, supply) for supply in supplies]
+        for outcome in outcomes:
+            if outcome.can_hold:
+                seen[event_type] = None
+                weaker |= outcome.weaker
+        if event_type not in seen:
+            against |= min(reversed(outcomes), key=lambda outcome: len(outcome.against)).against
+    if not seen:
+        missing = against | missing
+        if (ruled_out and not against) or not missing:
+            missing = {NEVER: None} | missing
     reasons = (*missing, *weaker)
     state: State = "blind" if not seen else "substituted" if reasons else "armed"
-    if not seen and not reasons:
-        reasons = ("its condition can hold for no event at all",)
     return Arming(rule.name, state, rule.enabled, reasons, tuple(seen))
+
+
+class _TypeOnly(Specialiser):
+    """Cuts by the type alone, whatever fields an event of it would have: for what nobody supplies."""
+
+    def _test(self, test: Test) -> Checked:
+        return super()._test(test) if test.operand.field.name == EVENT_TYPE else test
+
+
+class _Outcome:
+    """What one supply of a type makes of a rule's condition."""
+
+    def __init__(self, condition: Checked, event_type: str, sight: Sight, supply: Supply) -> None:
+        decider = _Decider(event_type, sight, supply)
+        self.can_hold = decider.decide(condition) is not False
+        self.against = decider.against or decider.held
+        self.weaker: dict[str, None] = {}
+        if self.can_hold:
+            if supply.weaker:
+                self.weaker[f"{event_type}: {supply.weaker}"] = None
+            self.weaker |= dict.fromkeys(_weaker_fields(condition, event_type, sight))
 
 
 def _named_types(rule: Rule) -> set[str]:
@@ -126,13 +161,19 @@ def _supply_of(field: Field, sight: Sight) -> Supply:
 
 
 class _Decider:
-    """Decides the comparisons whose outcome no event of a type can change; `against` says what spoke against."""
+    """Decides the comparisons whose outcome no event of a type can change.
 
-    def __init__(self, event_type: str, sight: Sight) -> None:
+    `against` says which can never hold and why, `held` which always do (that speaks against what denies them).
+    """
+
+    def __init__(self, event_type: str, sight: Sight, supply: Supply) -> None:
         self._event_type = event_type
         self._sight = sight
+        self._values = supply.values
+        self._because = supply.because
         self._macros: dict[int, tuple[Macro, Checked]] = {}
         self.against: dict[str, None] = {}
+        self.held: dict[str, None] = {}
 
     def decide(self, tree: Checked) -> Checked:
         """The tree that is left, `True` or `False` where nothing is."""
@@ -163,11 +204,44 @@ class _Decider:
         if supply.lacking:
             self.against[f"{field.name}: {supply.lacking}"] = None
             return False
-        value = field.always.get(self._event_type)
-        if value is None or test.other is not None or test.operand.transforms:
+        if test.other is not None or test.operand.transforms or test.operand.index is not None:
             return test
-        if test_holds(test, [value] if test.operand.is_list else value):
+        if field.present and test.operator == "exists":
+            self.held[f"{field.name}: every event has one"] = None
             return True
-        reason = supply.weaker or f"it is always {value} here"
+        values = self._values.get(field.name)
+        if values is None:
+            always = field.always.get(self._event_type)
+            values = (always,) if always is not None else None
+        if values is None:
+            return test
+        outcomes = {_may_hold(test, value) for value in values}
+        if outcomes == {True}:
+            if why := self._because.get(field.name):
+                self.held[f"{field.name}: {why}"] = None
+            return True
+        if outcomes != {False}:
+            return test
+        only = "is only " + ", ".join([str(value) for value in values[:8]]) + " here"
+        reason = self._because.get(field.name) or (f"{only}: {supply.weaker}" if supply.weaker else only)
         self.against[f"{field.name}: {reason}"] = None
         return False
+
+
+def _may_hold(test: Test, value: Constant) -> bool | None:
+    """Whether a comparison holds for a value; None where a pattern leaves that open."""
+    if not isinstance(value, str) or "*" not in value:
+        return test_holds(test, [value] if test.operand.is_list else value)
+    fits = any(fnmatchcase(str(constant), value) for constant in test.constants)
+    if test.operator in ("=", "in", "!="):
+        return None if fits else test.operator == "!="
+    if test.operator in ("startswith", "pmatch", "glob"):
+        start = _fixed(value)
+        beginnings = [_fixed(str(constant)) for constant in test.constants]
+        return None if any(text.startswith(start) or start.startswith(text) for text in beginnings) else False
+    return None
+
+
+def _fixed(pattern: str) -> str:
+    """What a pattern begins with."""
+    return _WILD.split(pattern, maxsplit=1)[0]

@@ -41,7 +41,8 @@ class Field(Struct, frozen=True, gc=False):
     end of a connection). `set`: as `any`, but `in` holds only when every element is in the list (Falco's list fields).
 
     How well the field is supplied, for `arming`: `weaker` says in what it is less than its name promises, `lacking`
-    that it never has a value and what would give one, `always` the one value it has for some types of event.
+    that it never has a value and what would give one, `always` the one value it has for some types of event, and
+    `present` that every event has one.
     `aliases` are constants that mean another one: a rule that names `openat` is given `open`.
     """
 
@@ -59,6 +60,7 @@ class Field(Struct, frozen=True, gc=False):
     lacking: str = ""
     always: Mapping[str, str | int | bool] = {}
     aliases: Mapping[str, str] = {}
+    present: bool = False
 
     @property
     def element(self) -> str:

@@ -18,7 +18,7 @@ from outrider_sidecar.naming import Naming
 from outrider_sidecar.outlets import JournalSink, LinesSink, Sinks
 from outrider_sidecar.recorder import Recorder
 from outrider_sidecar.replay import Replay
-from outrider_sidecar.rulebook import load_rulebook
+from outrider_sidecar.rulebook import arm_rulebook, load_rulebook
 from outrider_sidecar.sensors import Capability, Sensor
 from outrider_sidecar.sensors.attach import TaskScope, TracerOptions, probe_attach
 from outrider_sidecar.sensors.files import probe_inotify
@@ -56,6 +56,7 @@ def run_sidecar(settings: Settings) -> int:
             remedy=capability.remedy,
         )
     falco = _falco_sink(settings)
+    capabilities += (arm_rulebook(rules, capabilities, mode="task"),)
     key = SigningKey.generate()
     attach = settings.attach and _is_available(capabilities, "attach")
     recorder = _open_recorder(Path(settings.journal_dir)) if attach else None

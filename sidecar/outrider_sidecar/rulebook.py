@@ -1,14 +1,19 @@
-"""The rules that are in force: the built-in pack, then the user's files in their order."""
+"""The rules that are in force: the built-in pack, then the user's files in their order; and how each of them stands."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 
-from outrider_rules import RulesError, RuleSet, RuleSource, load_rules
+from outrider_rules import Arming, RulesError, RuleSet, RuleSource, arm, count_states, load_rules
 from outrider_sidecar.fields.catalogue import CATALOGUE
+from outrider_sidecar.fields.supply import Mode, sight_here
+from outrider_sidecar.log import say
+from outrider_sidecar.sensors import Capability
 from outrider_wire.errors import ConfigError
 
 PACK = "outrider.yaml"
+MAX_REASON = 2_000
+"""Longest text that a batch carries about the rules, in characters."""
 
 
 def builtin_source() -> RuleSource:
@@ -35,3 +40,27 @@ def load_rulebook(paths: Iterable[str] = ()) -> RuleSet:
         return load_rules([builtin_source(), *user_sources(paths)], CATALOGUE)
     except RulesError as error:
         raise ConfigError(f"the rules were not loaded:\n{error}") from error
+
+
+def arm_rulebook(rules: RuleSet, capabilities: Sequence[Capability], *, mode: Mode) -> Capability:
+    """Say in the log how the rules stand here, and give it as a capability: a batch tells the collector of it."""
+    armings = arm(rules, sight_here(capabilities, mode=mode))
+    counts = count_states(armings)
+    for arming in armings:
+        if arming.enabled and arming.state == "blind":
+            say(f"rule {arming.rule} is blind here", rule=arming.rule, reasons=arming.reasons)
+    say("rules are armed", **counts)
+    return rules_capability(armings)
+
+
+def rules_capability(armings: Sequence[Arming]) -> Capability:
+    """How many rules are armed, armed by substitution, blind here and off, and the names of the blind ones."""
+    counts = count_states(armings)
+    blind = [arming.rule for arming in armings if arming.enabled and arming.state == "blind"]
+    text = (
+        f"{counts['armed']} armed, {counts['substituted']} armed by substitution, "
+        f"{counts['blind']} blind here, {counts['off']} off"
+    )
+    if blind:
+        text += f"; blind: {', '.join(blind)}"
+    return Capability("rules", "rules", bool(counts["armed"] or counts["substituted"]), text[:MAX_REASON])

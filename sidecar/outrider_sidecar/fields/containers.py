@@ -122,7 +122,14 @@ NO_K8S: Final = "there is no Kubernetes on ECS: use ecs.family and container.nam
 _K8S: Final = ("k8s.ns.name", "k8s.pod.name", "k8s.pod.id", "k8s.pod.uid")
 
 FIELDS = (
-    Field("container.id", "str", ident, doc="The container's id; `host` outside any.", source="/proc/PID/cgroup"),
+    Field(
+        "container.id",
+        "str",
+        ident,
+        present=True,
+        doc="The container's id; `host` outside any.",
+        source="/proc/PID/cgroup",
+    ),
     Field("container.full_id", "str", full_ident, doc="The same.", source="/proc/PID/cgroup"),
     Field("container.name", "str", name, doc="Its name in the task definition.", source=METADATA),
     Field("container.image", "str", image, doc="Its image as the task definition names it.", source=METADATA),

@@ -7,7 +7,7 @@ from typing import Final
 from outrider_rules.catalogue import Field
 from outrider_sidecar.fields.context import Context
 from outrider_sidecar.fields.files import file_of, path
-from outrider_sidecar.fields.sockets import connection_name, family, server_address
+from outrider_sidecar.fields.sockets import SOME_UDP, connection_name, family, server_address
 from outrider_sidecar.world.kinds import FILE_TYPES, SOCKET_TYPES
 from outrider_wire.events import ConnectionOpened, FileChanged, NameQueried, SyscallMade
 
@@ -106,6 +106,6 @@ FIELDS = (
         weaker="the argument of the command line that leads to the file; none where no argument does",
         doc="The path as it was written.",
     ),
-    Field("fd.connected", "bool", is_connected, events=SOCKET_TYPES, doc="The socket is connected."),
+    Field("fd.connected", "bool", is_connected, events=SOCKET_TYPES, weaker=SOME_UDP, doc="The socket is connected."),
     Field("fd.name_changed", "bool", has_new_name, events=SOCKET_TYPES, doc="The event gave it a new name: always."),
 )

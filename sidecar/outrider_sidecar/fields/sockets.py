@@ -127,8 +127,7 @@ def direction(context: Context) -> str | None:
 TAP: Final = "the packet tap"
 ANSWERS: Final = "DNS answers seen"
 BY_ANSWERS: Final = "names by the DNS answers seen since the sidecar started"
-ONLY_TCP: Final = "of UDP only DNS questions are seen"
-_TCP: Final = dict.fromkeys(CONNECTION_TYPES, "tcp")
+SOME_UDP: Final = "of UDP only DNS questions are seen, and sockets with a peer that live for 0.2 s"
 _ENDS: Final = (
     ("c", "client", "who sent the SYN", client_address, client_port, client_names),
     ("s", "server", "whom it was sent to", server_address, server_port, server_names),
@@ -161,9 +160,7 @@ FIELDS = (
     Field("fd.ip", "list[ip]", addresses, many="ends", events=SOCKET_TYPES, doc="Address of either end.", source=TAP),
     Field("fd.net", "list[ip]", addresses, many="ends", events=SOCKET_TYPES, doc="Address of either end.", source=TAP),
     Field("fd.port", "list[int]", ports, many="ends", events=SOCKET_TYPES, doc="Port of either end.", source=TAP),
-    Field(
-        "fd.l4proto", "str", protocol, events=SOCKET_TYPES, always=_TCP, weaker=ONLY_TCP, doc="tcp or udp.", source=TAP
-    ),
+    Field("fd.l4proto", "str", protocol, events=SOCKET_TYPES, weaker=SOME_UDP, doc="tcp or udp.", source=TAP),
     Field("fd.sockfamily", "str", socket_family, events=SOCKET_TYPES, doc="ip."),
     Field("fd.is_server", "bool", is_server, events=SOCKET_TYPES, doc="Our end accepted the connection.", source=TAP),
     Field("net.direction", "str", direction, events=CONNECTION_TYPES, doc="outbound, inbound or unknown.", source=TAP),

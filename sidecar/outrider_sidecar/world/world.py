@@ -194,7 +194,7 @@ class World:
     def _executed(self, event: ProcessExecuted) -> list[Event]:
         process = self.tree.execute(event)
         self._meet(process, event.at_ns, event.cgroup)
-        follows = (*deduce_syscalls(event), *self._ordered_libraries(event))
+        follows: list[Event] = [*deduce_syscalls(event), *self._ordered_libraries(event)]
         return [event, *follows, *self.ties.executed(process, event.at_ns)]
 
     def _exited(self, event: ProcessExited) -> list[Event]:

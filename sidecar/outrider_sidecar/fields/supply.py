@@ -1,0 +1,114 @@
+"""What can be seen in each mode, for honest arming: which events, how well, and what the missing ones would need.
+
+What a field itself is less than its name promises is declared beside its function; here is what the mode decides.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal
+
+from outrider_rules import Sight, Supply
+from outrider_sidecar.sensors import Capability
+
+Mode = Literal["task", "watch"]
+
+SENSORS: Final[Mapping[Mode, frozenset[str]]] = {
+    "task": frozenset(("attach", "poll", "inotify", "packet", "sock_diag")),
+    "watch": frozenset(("attach", "inotify")),
+}
+"""What each mode can have at its best: a task with CAP_SYS_PTRACE, a command watched without privilege."""
+
+READ: Final = (
+    *("/etc/shadow", "/etc/sudoers", "/etc/sudoers.d*", "/etc/pam.conf", "/etc/pam.d*", "/etc/zsh*"),
+    *("/etc/security/pwquality.conf", "/etc/profile", "/etc/bashrc", "/etc/csh.cshrc", "/etc/csh.login"),
+    *("/root/.*", "/home/*"),
+)
+"""Files whose reading is told of; see sensors/reads.py."""
+
+EXACT: Final = Supply()
+POLLED: Final = Supply(weaker="processes are polled for: what lives shorter than some milliseconds is missed")
+CHANGED: Final = Supply(
+    weaker="of watched directories, after it was done; the process is inferred, for inotify names none",
+    values={"evt.is_open_read": (False,)},
+)
+WAS_READ: Final = Supply(
+    weaker="reading is told of a short list of files (passwords, PAM, sudo, ssh, start-up files of shells)",
+    values={"evt.is_open_read": (True,), "evt.is_open_write": (False,), "fd.name": READ},
+    because={"fd.name": "reading is told of a short list of files only"},
+)
+RENAMED: Final = Supply(weaker=CHANGED.weaker)
+ATTRIBUTES: Final = Supply(weaker=f"{CHANGED.weaker}; any change of attributes counts, unless the mode is known")
+
+IN_CONTAINER: Final = Supply(
+    values={"container.id": ("[0-9a-fm]*",)},
+    because={"container.id": "all that is guarded in a task is in a container"},
+)
+ON_HOST: Final = Supply(
+    values={"container.id": ("host",)}, because={"container.id": "a watched command is in no container"}
+)
+
+_PROCESSES: Final = ("execve", "clone", "procexit", "released")
+_FILES: Final = ("rename", "unlink", "link", "symlink", "mkdir", "mknod", "file_found")
+_PACKETS: Final = ("connect", "accept", "dns_query", "dns_answer", "tls_hello")
+_WORKED_OUT: Final = ("library_load", "stdio_tied", "sight_lost")
+
+_BY_COMMAND: Final[dict[str, Supply]] = {
+    "unshare": Supply(weaker="only by the command line of unshare(1)", values={"evt.arg.flags": ("CLONE_*", "")}),
+    "setns": Supply(weaker="only by the command line of nsenter(1)"),
+    "ptrace": Supply(
+        weaker="only by the command lines of strace, ltrace and gdb",
+        values={"evt.arg.request": ("PTRACE_SEIZE", "PTRACE_ATTACH")},
+    ),
+}
+_SOCKETS: Final = Supply(
+    weaker="only packet sockets, found while they are open, each 0.2 s", values={"evt.arg.domain": ("AF_PACKET",)}
+)
+NEEDS_CALLS: Final = "the call itself is not seen: that needs the seccomp launcher (wrap) or a host's audit sensor"
+_UNSEEN: Final = (
+    *("dup", "listen", "recv", "bind", "mount", "umount", "setuid", "setgid", "setresuid", "init_module", "bpf"),
+    *("userfaultfd", "memfd_create", "process_vm_writev", "capset", "chroot", "pivot_root", "kill", "prctl"),
+)
+
+NO_METADATA: Final = Supply(lacking="there is no task and no metadata endpoint in this mode")
+_OF_TASK: Final = (
+    *("container.name", "container.image", "container.image.repository", "container.image.tag"),
+    *("container.image.digest", "ecs.task_arn", "ecs.family", "ecs.cluster"),
+)
+
+
+def sight_of(sensors: Iterable[str], *, mode: Mode) -> Sight:
+    """What the given sensors show in a mode."""
+    have = frozenset(sensors)
+    events: dict[str, tuple[Supply, ...]] = dict.fromkeys(_UNSEEN, (Supply(lacking=NEEDS_CALLS),))
+    process = EXACT if "attach" in have else POLLED if "poll" in have else _lacking("attach or poll")
+    events |= dict.fromkeys((*_PROCESSES, *_WORKED_OUT), (process,))
+    events |= {name: (supply if "attach" in have else _lacking("attach"),) for name, supply in _BY_COMMAND.items()}
+    with_files = "inotify" in have
+    events |= dict.fromkeys(_FILES, (RENAMED if with_files else _lacking("inotify"),))
+    events["chmod"] = (ATTRIBUTES if with_files else _lacking("inotify"),)
+    reads = (WAS_READ,) if mode == "task" else ()
+    events["open"] = (CHANGED, *reads) if with_files else (_lacking("inotify"),)
+    events |= dict.fromkeys(_PACKETS, (EXACT if "packet" in have else _lacking("packet (CAP_NET_RAW)"),))
+    events["socket"] = (_SOCKETS if mode == "task" else _lacking("sock_diag in a task"),)
+    place, fields = (IN_CONTAINER, {}) if mode == "task" else (ON_HOST, dict.fromkeys(_OF_TASK, NO_METADATA))
+    return Sight(
+        {name: tuple([_at(place, supply) for supply in supplies]) for name, supplies in events.items()}, fields
+    )
+
+
+def best_sight(mode: Mode) -> Sight:
+    """What a mode shows where nothing stands in its way."""
+    return sight_of(SENSORS[mode], mode=mode)
+
+
+def sight_here(capabilities: Iterable[Capability], *, mode: Mode) -> Sight:
+    """What can be seen where this runs, by what was probed."""
+    return sight_of([c.sensor for c in capabilities if c.available], mode=mode)
+
+
+def _lacking(sensor: str) -> Supply:
+    return Supply(lacking=f"needs the sensor {sensor}, which is not to be had here")
+
+
+def _at(place: Supply, supply: Supply) -> Supply:
+    """A supply, for events of a place."""
+    return Supply(supply.weaker, supply.lacking, {**supply.values, **place.values}, {**supply.because, **place.because})
