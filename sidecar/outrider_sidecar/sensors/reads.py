@@ -11,7 +11,9 @@ minute. A short list can: passwords, PAM, sudo, ssh, and the start-up files of s
 - Our own file watch reads the first bytes of what changed. So what changed a moment ago is told of only where
   somebody else is found to have it open; the same for the opening of a directory, which our own scan does too.
 - A file replaced by renaming is another inode: the list is gone through again each RESCAN_S, and until then the new
-  file is not watched. /proc/PID/environ cannot be watched: its inodes come and go.
+  file is not watched.
+- The environments of the oldest processes are watched too, in the container's own /proc. Where all mounts of /proc
+  in a PID namespace are one (Linux before 5.8), our own reading of them is seen as well, as by nobody.
 """
 
 import os
@@ -48,6 +50,9 @@ IN_HOMES: Final = (
 )  # fmt: skip
 SSH: Final = b".ssh"
 
+MAX_ENVIRONMENTS: Final = 64
+"""Processes whose /proc/PID/environ is watched, in each container: the oldest, which have the secrets."""
+
 MAX_HOMES: Final = 64
 MAX_WATCHES: Final = 2_048
 MAX_TOLD_EACH_S: Final = 200
@@ -79,6 +84,7 @@ class ReadSensor:
         self._proc = proc
         self._clock = clock
         self._listed: dict[int, Listed] = {}
+        self._environments: dict[tuple[int, int], int] = {}
         self._told: Counter[_Key] = Counter()
         self._changed_ns: dict[_Key, int] = {}
         self._second = 0
@@ -104,11 +110,14 @@ class ReadSensor:
 
     def scan(self, watches: Inotify, emit: Emit) -> None:
         """Put watches on what the list names, in every container; what is watched already stays so."""
-        for mnt_ns, pid in self._containers().items():
+        containers, guarded = self._guarded()
+        self._forget_environments(watches, set(guarded))
+        for mnt_ns, pid in containers.items():
             try:
                 with opened_root(pid, mnt_ns, proc=self._proc) as root:
                     for path in self._paths(root):
                         self._watch(watches, root, Listed(mnt_ns, path))
+                    self._watch_environments(watches, root, mnt_ns, guarded[:MAX_ENVIRONMENTS])
             except (ProcessGone, Unavailable, OSError):
                 continue  # the file watch tells of a container that cannot be reached
         self._changed_ns = {key: at for key, at in self._changed_ns.items() if at + QUIET_NS > self._clock()}
@@ -169,19 +178,36 @@ class ReadSensor:
         how: Final = "inferred" if reader is not None else "unknown"
         emit(FileChanged(now_ns, "opened", facts, mnt_ns=mnt_ns, kind=kind, actor=reader, attribution=how))
 
-    def _watch(self, watches: Inotify, root: int, listed: Listed) -> None:
+    def _watch_environments(self, watches: Inotify, root: int, mnt_ns: int, pids: list[int]) -> None:
+        for pid in pids:
+            if (mnt_ns, pid) not in self._environments:
+                wd = self._watch(watches, root, Listed(mnt_ns, b"/proc/%d/environ" % pid))
+                if wd >= 0:
+                    self._environments[mnt_ns, pid] = wd
+
+    def _forget_environments(self, watches: Inotify, living: set[int]) -> None:
+        """A watch would keep the inode of a process that is gone."""
+        for key in [key for key in self._environments if key[1] not in living]:
+            wd = self._environments.pop(key)
+            self._listed.pop(wd, None)
+            watches.remove(wd)
+
+    def _watch(self, watches: Inotify, root: int, listed: Listed) -> int:
+        """The watch descriptor; -1 where there is nothing to watch, or no watch to be had."""
         if len(self._listed) >= MAX_WATCHES:
-            return
+            return -1
         try:
             fd = open_beneath(root, listed.path, os.O_PATH)
         except OSError:
-            return  # not there
+            return -1
         try:
-            self._listed[watches.add_descriptor(fd, _OPENS | _CHANGES)] = listed
+            wd = watches.add_descriptor(fd, _OPENS | _CHANGES)
         except OSError:
-            return  # out of watches: the file watch tells
+            return -1  # out of watches: the file watch tells
         finally:
             os.close(fd)
+        self._listed[wd] = listed
+        return wd
 
     def _paths(self, root: int) -> Iterator[bytes]:
         yield from FILES
@@ -200,7 +226,7 @@ class ReadSensor:
             os.close(fd)
 
     def _facts(self, mnt_ns: int, path: bytes) -> FileFacts:
-        pid = self._containers().get(mnt_ns)
+        pid = self._guarded()[0].get(mnt_ns)
         try:
             if pid is not None:
                 with opened_root(pid, mnt_ns, proc=self._proc) as root:
@@ -213,14 +239,16 @@ class ReadSensor:
             pass  # told of by its name alone
         return FileFacts(clean_text(path), nlink=0)
 
-    def _containers(self) -> dict[int, int]:
-        """A process of each guarded container: the oldest, which lives longest."""
-        found: dict[int, int] = {}
+    def _guarded(self) -> tuple[dict[int, int], list[int]]:
+        """The oldest process of each guarded container, and all guarded processes, oldest first."""
+        oldest: dict[int, int] = {}
+        guarded = []
         for pid in sorted(self._pids()):
             mnt_ns = self._namespace(pid)
             if mnt_ns and mnt_ns != self._own:
-                found.setdefault(mnt_ns, pid)
-        return found
+                oldest.setdefault(mnt_ns, pid)
+                guarded.append(pid)
+        return oldest, guarded
 
     def _reader(self, mnt_ns: int, facts: FileFacts) -> ProcessId | None:
         """The newest process of the container that has the file open for reading."""
