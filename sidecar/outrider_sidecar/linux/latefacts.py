@@ -33,6 +33,8 @@ MAX_MOUNTINFO_BYTES: Final = 1 << 20
 MAX_PIDS_TRIED: Final = 4
 MAX_LISTED: Final = 4_096
 """Most entries looked at for another name of a file."""
+MAX_COMPARED: Final = 512
+"""Most of them that are compared by more than their inode number."""
 UNSET: Final = (1 << 32) - 1
 
 PidsOf = Callable[[int], Iterable[int]]
@@ -186,7 +188,11 @@ def _read_link(root: int, path: bytes) -> str | None:
 
 
 def _find_name(root: int, file: FileFacts, directories: Iterable[str]) -> str | None:
-    """The names are compared by inode number alone, which listing tells; the device is looked at for a match."""
+    """Names are compared by inode and device; of the first ones also by what two names of one file share.
+
+    An overlay shows a file of the image under its old inode number as long as somebody has it in memory, and under
+    its new one at a name that it got later. Both show the same number of names, the same size and mtime.
+    """
     left = MAX_LISTED
     for directory in directories:
         try:
@@ -198,7 +204,8 @@ def _find_name(root: int, file: FileFacts, directories: Iterable[str]) -> str | 
                 for entry in entries:
                     left -= 1
                     path = f"{directory}/{clean_text(os.fsencode(entry.name))}"
-                    if entry.inode() == file.ino and path != file.path and _is_on(entry, file.dev):
+                    likely = entry.inode() == file.ino or left > MAX_LISTED - MAX_COMPARED
+                    if likely and path != file.path and _is_same(entry, file):
                         return path
                     if left <= 0:
                         return None
@@ -207,11 +214,15 @@ def _find_name(root: int, file: FileFacts, directories: Iterable[str]) -> str | 
     return None
 
 
-def _is_on(entry: "os.DirEntry[str]", device: int) -> bool:
+def _is_same(entry: "os.DirEntry[str]", file: FileFacts) -> bool:
     try:
-        return entry.stat(follow_symlinks=False).st_dev == device
+        status = entry.stat(follow_symlinks=False)
     except OSError:
         return False
+    if (status.st_dev, status.st_ino) == (file.dev, file.ino):
+        return True
+    shared = (status.st_nlink, status.st_size, status.st_mtime_ns, status.st_mode)
+    return file.nlink > 1 and shared == (file.nlink, file.size, file.mtime_ns, file.mode)
 
 
 def _read_whole(path: str, limit: int) -> bytes:

@@ -17,11 +17,8 @@ time.sleep(0.4)
 """
 _CONNECT: Final = """
 import socket, time
-client = socket.socket()
-try:
-    client.connect(("{host}", 4091))
-except OSError:
-    time.sleep(0.2)
+client = socket.create_connection(("{host}", 4091))
+time.sleep(0.2)
 """
 _DATAGRAM: Final = """
 import socket, time
