@@ -23,7 +23,8 @@ COMMANDS: Final = (
     ("collector", "outrider_cli.collector", "the collector"),
     ("findings", "outrider_cli.findings", "ask a collector for findings"),
     ("agents", "outrider_cli.agents", "ask a collector for its agents"),
-    ("rules", "outrider_cli.rules", "list or check rules"),
+    ("rules", "outrider_cli.rules", "list, check or test rules"),
+    ("replay", "outrider_cli.replay", "run rules over the recorded events of a journal or of batches"),
     ("fields", "outrider_cli.fields", "the fields a rule may use"),
 )
 """Name, module and what it does. Each module has `add_arguments(parser)` and `run(arguments) -> int`."""

@@ -1,4 +1,4 @@
-"""`outrider rules list|check`: which rules are in force, how each stands, and what is wrong with a file of them."""
+"""`outrider rules list|check|test`: rules in force, how each stands, and what is wrong with a file of them."""
 
 import argparse
 import json
@@ -6,6 +6,7 @@ from typing import Any, Final, get_args
 
 import msgspec
 
+from outrider_cli.rehearse import run_tests
 from outrider_rules import Arming, RuleRow, arm, count_states, describe
 from outrider_sidecar.fields.supply import Mode, best_sight
 from outrider_sidecar.rulebook import load_rulebook
@@ -15,7 +16,7 @@ COUNTS: Final = ("armed", "substituted", "blind", "off")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="list|check")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|check|test")
     for name, purpose in (("list", "every rule in force and how it stands"), ("check", "whether rule files are right")):
         action = actions.add_parser(name, help=purpose, description=purpose.capitalize() + ".")
         action.add_argument("files", nargs="*" if name == "list" else "+", metavar="FILE")
@@ -24,9 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--mode", choices=get_args(Mode), default="task", help="where the rules are to be armed (default: task)"
         )
         action.add_argument("--reasons", action="store_true", help="say of each rule what is weaker or missing")
+    test = actions.add_parser("test", help="run transcripts", description="Run the transcripts that test rules.")
+    test.add_argument("files", nargs="+", metavar="FILE", help="transcripts, in YAML; see docs/rules.md")
+    test.add_argument("--json", action="store_true", help="print as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.action == "test":
+        return run_tests(arguments)
     rules = load_rulebook(arguments.files)
     armings = arm(rules, best_sight(arguments.mode))
     rows = [
