@@ -27,12 +27,13 @@ class Supply(Struct, frozen=True, gc=False):
     """How well a type of event or a field is supplied: exactly, in some way `weaker`, or `lacking` altogether.
 
     `values` are, by the name of a field, all that it can be in such an event, a text with `*` being a pattern as
-    fnmatch has it; `because` says why, by the same names.
+    fnmatch has it. `never` are beginnings that it never has. `because` says why, by the same names.
     """
 
     weaker: str = ""
     lacking: str = ""
     values: Mapping[str, tuple[Constant, ...]] = {}
+    never: Mapping[str, tuple[str, ...]] = {}
     because: Mapping[str, str] = {}
 
 
@@ -105,7 +106,9 @@ def _arm_rule(rule: Rule, sight: Sight, specialisers: dict[str, tuple[Specialise
                 seen[event_type] = None
                 weaker |= outcome.weaker
         if event_type not in seen:
-            against |= min(reversed(outcomes), key=lambda outcome: len(outcome.against)).against
+            against |= min(
+                reversed(outcomes), key=lambda outcome: (len(outcome.against), not outcome.explained)
+            ).against
     if not seen:
         missing = against | missing
         if (ruled_out and not against) or not missing:
@@ -129,6 +132,7 @@ class _Outcome:
         decider = _Decider(event_type, sight, supply)
         self.can_hold = decider.decide(condition) is not False
         self.against = decider.against or decider.held
+        self.explained = decider.explained
         self.weaker: dict[str, None] = {}
         if self.can_hold:
             if supply.weaker:
@@ -170,10 +174,12 @@ class _Decider:
         self._event_type = event_type
         self._sight = sight
         self._values = supply.values
+        self._never = supply.never
         self._because = supply.because
         self._macros: dict[int, tuple[Macro, Checked]] = {}
         self.against: dict[str, None] = {}
         self.held: dict[str, None] = {}
+        self.explained = False
 
     def decide(self, tree: Checked) -> Checked:
         """The tree that is left, `True` or `False` where nothing is."""
@@ -209,6 +215,8 @@ class _Decider:
         if field.present and test.operator == "exists":
             self.held[f"{field.name}: every event has one"] = None
             return True
+        if (never := self._never.get(field.name)) and _begins_only_with(test, never):
+            return self._rule_out(field, f"never begins with {', '.join(never)} here")
         values = self._values.get(field.name)
         if values is None:
             always = field.always.get(self._event_type)
@@ -217,14 +225,19 @@ class _Decider:
             return test
         outcomes = {_may_hold(test, value) for value in values}
         if outcomes == {True}:
-            if why := self._because.get(field.name):
-                self.held[f"{field.name}: {why}"] = None
+            if field.name in self._because:
+                self.held[f"{field.name}: {self._because[field.name]}"] = None
             return True
         if outcomes != {False}:
             return test
         only = "is only " + ", ".join([str(value) for value in values[:8]]) + " here"
-        reason = self._because.get(field.name) or (f"{only}: {supply.weaker}" if supply.weaker else only)
-        self.against[f"{field.name}: {reason}"] = None
+        return self._rule_out(field, f"{only}: {supply.weaker}" if supply.weaker else only)
+
+    def _rule_out(self, field: Field, otherwise: str) -> bool:
+        """Note why a comparison can never hold; false."""
+        because = self._because.get(field.name)
+        self.explained |= because is not None
+        self.against[f"{field.name}: {because or otherwise}"] = None
         return False
 
 
@@ -240,6 +253,13 @@ def _may_hold(test: Test, value: Constant) -> bool | None:
         beginnings = [_fixed(str(constant)) for constant in test.constants]
         return None if any(text.startswith(start) or start.startswith(text) for text in beginnings) else False
     return None
+
+
+def _begins_only_with(test: Test, never: tuple[str, ...]) -> bool:
+    """Whether a comparison asks for nothing but what begins in one of some ways."""
+    if test.operator not in ("=", "in", "startswith", "pmatch", "glob"):
+        return False
+    return bool(test.constants) and all(_fixed(str(constant)).startswith(never) for constant in test.constants)
 
 
 def _fixed(pattern: str) -> str:

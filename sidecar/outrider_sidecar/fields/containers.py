@@ -87,7 +87,7 @@ def mounts(context: Context) -> str | None:
 def _mount(context: Context, index: str) -> Mount | None:
     """By number, or by a source that may hold wildcards."""
     binds = _binds(context)
-    if index.isdigit() and len(index) < 5:
+    if index.isascii() and index.isdigit() and len(index) < 5:
         return binds[int(index)] if int(index) < len(binds) else None
     return next((mount for mount in binds if fnmatch.fnmatchcase(mount.source, index)), None)
 

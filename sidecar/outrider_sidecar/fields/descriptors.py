@@ -31,7 +31,7 @@ def type_of(context: Context) -> str | None:
         if event.kind == "dir":
             return "directory"
         return _NEITHER.get(stat.S_IFMT(event.file.mode), ("file", "f"))[0]
-    if isinstance(event, SyscallMade):
+    if isinstance(event, SyscallMade) and event.name in RARE:
         return event.arguments.get("fd.type")
     return None
 
@@ -41,7 +41,7 @@ def typechar(context: Context) -> str | None:
 
 
 def name(context: Context) -> str | None:
-    if isinstance(context.event, SyscallMade):
+    if isinstance(context.event, SyscallMade) and context.event.name in RARE:
         return context.event.arguments.get("fd.name")
     return connection_name(context) or path(context)
 

@@ -6,8 +6,11 @@ What a field itself is less than its name promises is declared beside its functi
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
+from msgspec.structs import replace
+
 from outrider_rules import Sight, Supply
 from outrider_sidecar.sensors import Capability
+from outrider_sidecar.sensors.files.places import NEVER_BELOW
 
 Mode = Literal["task", "watch"]
 
@@ -20,18 +23,23 @@ SENSORS: Final[Mapping[Mode, frozenset[str]]] = {
 READ: Final = (
     *("/etc/shadow", "/etc/sudoers", "/etc/sudoers.d*", "/etc/pam.conf", "/etc/pam.d*", "/etc/zsh*"),
     *("/etc/security/pwquality.conf", "/etc/profile", "/etc/bashrc", "/etc/csh.cshrc", "/etc/csh.login"),
-    *("/root/.*", "/home/*"),
+    *("/root/.*", "/home/*", "/proc/[0-9]*/environ"),
 )
 """Files whose reading is told of; see sensors/reads.py."""
+
+NOT_WATCHED: Final = tuple([path.decode() + "/" for path in NEVER_BELOW])
 
 EXACT: Final = Supply()
 POLLED: Final = Supply(weaker="processes are polled for: what lives shorter than some milliseconds is missed")
 CHANGED: Final = Supply(
     weaker="of watched directories, after it was done; the process is inferred, for inotify names none",
     values={"evt.is_open_read": (False,)},
+    never={"fd.name": NOT_WATCHED},
+    because={"fd.name": "nothing below /proc and /sys can be watched"},
 )
 WAS_READ: Final = Supply(
-    weaker="reading is told of a short list of files (passwords, PAM, sudo, ssh, start-up files of shells)",
+    weaker="reading is told of a short list of files (passwords, PAM, sudo, ssh, start-up files of shells,"
+    " environments of the oldest processes)",
     values={"evt.is_open_read": (True,), "evt.is_open_write": (False,), "fd.name": READ},
     because={"fd.name": "reading is told of a short list of files only"},
 )
@@ -88,7 +96,7 @@ def sight_of(sensors: Iterable[str], *, mode: Mode) -> Sight:
     reads = (WAS_READ,) if mode == "task" else ()
     events["open"] = (CHANGED, *reads) if with_files else (_lacking("inotify"),)
     events |= dict.fromkeys(_PACKETS, (EXACT if "packet" in have else _lacking("packet (CAP_NET_RAW)"),))
-    events["socket"] = (_SOCKETS if mode == "task" else _lacking("sock_diag in a task"),)
+    events["socket"] = (_SOCKETS if mode == "task" and "sock_diag" in have else _lacking("sock_diag, in a task"),)
     place, fields = (IN_CONTAINER, {}) if mode == "task" else (ON_HOST, dict.fromkeys(_OF_TASK, NO_METADATA))
     return Sight(
         {name: tuple([_at(place, supply) for supply in supplies]) for name, supplies in events.items()}, fields
@@ -111,4 +119,4 @@ def _lacking(sensor: str) -> Supply:
 
 def _at(place: Supply, supply: Supply) -> Supply:
     """A supply, for events of a place."""
-    return Supply(supply.weaker, supply.lacking, {**supply.values, **place.values}, {**supply.because, **place.because})
+    return replace(supply, values={**supply.values, **place.values}, because={**supply.because, **place.because})
