@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo test lint bench setup packages clean
+.PHONY: demo test lint bench falco-compatibility setup packages clean
 
 setup: packages $(VENV)/.installed
 
@@ -31,6 +31,11 @@ test: setup lint
 
 bench: setup
 	$(BIN)/python -m bench
+
+# FALCO_RULES is a folder with Falco's three stock rule files; needs root and runc
+falco-compatibility: setup
+	@test -n "$(FALCO_RULES)" || { echo "set FALCO_RULES=FOLDER, the folder with Falco's three stock rule files" >&2; exit 2; }
+	@$(BIN)/python -m outrider_lab.compatibility "$(FALCO_RULES)" --write docs/falco-compatibility.md
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -22,11 +22,10 @@ import stat
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Final
-
-from msgspec import Struct
 
 from outrider_sidecar.linux import inotify
 from outrider_sidecar.linux.inotify import Inotify, RawEvent
@@ -56,7 +55,10 @@ MAX_ENVIRONMENTS: Final = 64
 MAX_HOMES: Final = 64
 MAX_WATCHES: Final = 2_048
 MAX_TOLD_EACH_S: Final = 200
-MAX_PROCESSES_LOOKED_AT: Final = 96
+MAX_LOOKED_AT: Final = 256
+"""Processes of the container whose descriptors are gone through for one reading, newest first."""
+MAX_DESCRIPTORS: Final = 1_024
+"""Of one process."""
 RESCAN_S: Final = 1.0
 POLL_S: Final = 0.25
 QUIET_NS: Final = 300_000_000
@@ -65,13 +67,6 @@ QUIET_NS: Final = 300_000_000
 _OPENS: Final = inotify.OPEN | inotify.CLOSE_NOWRITE | inotify.CLOSE_WRITE
 _CHANGES: Final = inotify.CLOSE_WRITE | inotify.CREATE | inotify.MOVED_TO
 _Key = tuple[int, bytes]
-
-
-class Listed(Struct, frozen=True):
-    """What one watch is on."""
-
-    mnt_ns: int
-    path: bytes
 
 
 class ReadSensor:
@@ -83,7 +78,7 @@ class ReadSensor:
         self._own = own_mnt_ns
         self._proc = proc
         self._clock = clock
-        self._listed: dict[int, Listed] = {}
+        self._listed: dict[int, dict[int, bytes]] = {}  # by watch: its path in each container that shows it
         self._environments: dict[tuple[int, int], int] = {}
         self._told: Counter[_Key] = Counter()
         self._changed_ns: dict[_Key, int] = {}
@@ -111,12 +106,12 @@ class ReadSensor:
     def scan(self, watches: Inotify, emit: Emit) -> None:
         """Put watches on what the list names, in every container; what is watched already stays so."""
         containers, guarded = self._guarded()
-        self._forget_environments(watches, set(guarded))
+        self._forget(watches, containers.keys(), set(guarded))
         for mnt_ns, pid in containers.items():
             try:
                 with opened_root(pid, mnt_ns, proc=self._proc) as root:
                     for path in self._paths(root):
-                        self._watch(watches, root, Listed(mnt_ns, path))
+                        self._watch(watches, root, mnt_ns, path)
                     self._watch_environments(watches, root, mnt_ns, guarded[:MAX_ENVIRONMENTS])
             except (ProcessGone, Unavailable, OSError):
                 continue  # the file watch tells of a container that cannot be reached
@@ -144,7 +139,8 @@ class ReadSensor:
                     kinds[inotify.CLOSE_WRITE] += bool(event.mask & inotify.CLOSE_WRITE)
                     self._changed_ns[key] = self._clock()
         for key, kinds in seen.items():
-            self._tell_one(key, kinds, emit)
+            if key[0] in self._listed:
+                self._tell_one(key, kinds, emit)
 
     def _tell_one(self, key: _Key, kinds: Counter[int], emit: Emit) -> None:
         over = kinds[inotify.CLOSE_NOWRITE]
@@ -153,20 +149,20 @@ class ReadSensor:
         still_open = kinds[inotify.OPEN] - over - kinds[inotify.CLOSE_WRITE] + already
         if over <= already and still_open <= 0:
             return
-        listed = self._listed.get(key[0])
-        if listed is None:
-            return  # its watch went with it
-        path = listed.path + b"/" + key[1] if key[1] else listed.path
-        facts = self._facts(listed.mnt_ns, path)
-        reader = self._reader(listed.mnt_ns, facts) if facts.ino else None
-        if reader is not None and still_open > 0:
-            self._told[key] += 1
-        is_directory = stat.S_ISDIR(facts.mode)
-        ours = is_directory or self._clock() - self._changed_ns.get(key, 0) < QUIET_NS
-        if reader is not None or (over > already and not ours):
-            self._emit(listed.mnt_ns, facts, is_directory, reader, emit)
+        names = [(mnt_ns, self._facts(mnt_ns, _below(path, key[1]))) for mnt_ns, path in self._listed[key[0]].items()]
+        for mnt_ns, facts in names:
+            reader = self._reader(mnt_ns, facts) if facts.ino else None
+            if reader is not None:
+                self._told[key] += still_open > 0
+                self._emit(mnt_ns, facts, reader, emit)
+                return
+        just_changed = self._clock() - self._changed_ns.get(key, 0) < QUIET_NS
+        if over > already and not just_changed:
+            for mnt_ns, facts in names:
+                if not stat.S_ISDIR(facts.mode):
+                    self._emit(mnt_ns, facts, None, emit)
 
-    def _emit(self, mnt_ns: int, facts: FileFacts, is_directory: bool, reader: ProcessId | None, emit: Emit) -> None:
+    def _emit(self, mnt_ns: int, facts: FileFacts, reader: ProcessId | None, emit: Emit) -> None:
         now_ns = self._clock()
         if now_ns // 1_000_000_000 != self._second:
             self._second, self._told_this_second = now_ns // 1_000_000_000, 0
@@ -174,30 +170,33 @@ class ReadSensor:
         if self._told_this_second > MAX_TOLD_EACH_S:
             self._lost += 1
             return
-        kind: Final = "dir" if is_directory else ""
+        kind: Final = "dir" if stat.S_ISDIR(facts.mode) else ""
         how: Final = "inferred" if reader is not None else "unknown"
         emit(FileChanged(now_ns, "opened", facts, mnt_ns=mnt_ns, kind=kind, actor=reader, attribution=how))
 
     def _watch_environments(self, watches: Inotify, root: int, mnt_ns: int, pids: list[int]) -> None:
         for pid in pids:
             if (mnt_ns, pid) not in self._environments:
-                wd = self._watch(watches, root, Listed(mnt_ns, b"/proc/%d/environ" % pid))
+                wd = self._watch(watches, root, mnt_ns, b"/proc/%d/environ" % pid)
                 if wd >= 0:
                     self._environments[mnt_ns, pid] = wd
 
-    def _forget_environments(self, watches: Inotify, living: set[int]) -> None:
-        """A watch would keep the inode of a process that is gone."""
-        for key in [key for key in self._environments if key[1] not in living]:
-            wd = self._environments.pop(key)
-            self._listed.pop(wd, None)
-            watches.remove(wd)
+    def _forget(self, watches: Inotify, containers: Collection[int], living: set[int]) -> None:
+        """Drop what is of a container or a process that is gone: a watch would keep its inode."""
+        gone = {self._environments.pop(key) for key in list(self._environments) if key[1] not in living}
+        for wd, shown in list(self._listed.items()):
+            for mnt_ns in [mnt_ns for mnt_ns in shown if mnt_ns not in containers]:
+                del shown[mnt_ns]
+            if not shown or wd in gone:
+                del self._listed[wd]
+                watches.remove(wd)
 
-    def _watch(self, watches: Inotify, root: int, listed: Listed) -> int:
+    def _watch(self, watches: Inotify, root: int, mnt_ns: int, path: bytes) -> int:
         """The watch descriptor; -1 where there is nothing to watch, or no watch to be had."""
         if len(self._listed) >= MAX_WATCHES:
             return -1
         try:
-            fd = open_beneath(root, listed.path, os.O_PATH)
+            fd = open_beneath(root, path, os.O_PATH)
         except OSError:
             return -1
         try:
@@ -206,7 +205,7 @@ class ReadSensor:
             return -1  # out of watches: the file watch tells
         finally:
             os.close(fd)
-        self._listed[wd] = listed
+        self._listed.setdefault(wd, {})[mnt_ns] = path
         return wd
 
     def _paths(self, root: int) -> Iterator[bytes]:
@@ -252,8 +251,9 @@ class ReadSensor:
 
     def _reader(self, mnt_ns: int, facts: FileFacts) -> ProcessId | None:
         """The newest process of the container that has the file open for reading."""
-        for pid in sorted(self._pids(), reverse=True)[:MAX_PROCESSES_LOOKED_AT]:
-            if self._namespace(pid) == mnt_ns and self._has_open(pid, facts):
+        newest_first = (pid for pid in sorted(self._pids(), reverse=True) if self._namespace(pid) == mnt_ns)
+        for pid in islice(newest_first, MAX_LOOKED_AT):
+            if self._has_open(pid, facts):
                 try:
                     return read_stat(pid, proc=self._proc).process
                 except ProcessGone:
@@ -263,12 +263,16 @@ class ReadSensor:
     def _has_open(self, pid: int, facts: FileFacts) -> bool:
         folder = f"{self._proc}/{pid}/fd"
         try:
-            for number in os.listdir(folder):
+            numbers = os.listdir(folder)
+        except OSError:
+            return False  # it is gone, or may not be looked at
+        for number in numbers[:MAX_DESCRIPTORS]:
+            try:
                 status = os.stat(f"{folder}/{number}")
                 if (status.st_dev, status.st_ino) == (facts.dev, facts.ino):
                     return bool(os.lstat(f"{folder}/{number}").st_mode & stat.S_IRUSR)
-        except OSError:
-            pass  # it is gone, or may not be looked at
+            except OSError:
+                continue  # closed meanwhile
         return False
 
     def _pids(self) -> list[int]:
@@ -279,3 +283,7 @@ class ReadSensor:
             return os.stat(f"{self._proc}/{pid}/ns/mnt").st_ino
         except OSError:
             return 0
+
+
+def _below(path: bytes, name: bytes) -> bytes:
+    return path + b"/" + name if name else path
