@@ -8,8 +8,9 @@
 This package imports nothing of ours, knows no field, and reads no file: sources and fields are arguments.
 """
 
-from outrider_rules.arming import Arming, Sight, Supply, arm, count_states
+from outrider_rules.arming import Arming, arm, count_states
 from outrider_rules.catalogue import Catalogue, Field, Value
+from outrider_rules.deciding import Sight, Supply
 from outrider_rules.document import RuleSource
 from outrider_rules.load import load_rules
 from outrider_rules.problems import Problem, RulesError
