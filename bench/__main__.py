@@ -23,6 +23,8 @@ BENCHES: Final = (
     ("network", "Owners of connections"),
     ("files", "The file watch"),
     ("wire", "Batches, journal and collector"),
+    ("rules", "Rules"),
+    ("storm", "A thousand programs a second, all rules loaded"),
 )
 RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 TIMEOUT_S: Final = 1800
