@@ -2,6 +2,9 @@
 
 inotify events carry no pid, and a socket may be closed before its holder is looked for. A process whose arguments
 name the file or the host, and that lived then, is the likely one; the newest such wins. Without one nobody is named.
+
+When a file was changed its ctime tells, which nobody can set: a process that ended before, or whose program was
+started after, did not do it, however late the watch tells.
 """
 
 import posixpath
@@ -13,13 +16,17 @@ from outrider_wire.events import FileChanged, NameQueried, ProcessId
 MAX_AGE_NS: Final = 2_000_000_000
 """A process that ended longer ago than this is not considered."""
 MAX_CANDIDATES: Final = 64
+CTIME_GRAIN_NS: Final = 20_000_000
+"""A file's ctime may lie this far behind the clock: file systems take it from the last timer tick."""
+_LEAVE_A_TIME: Final = ("created", "written", "attributes", "linked", "moved_in")
 
 
 def infer_author(tree: ProcessTree, event: FileChanged) -> ProcessId | None:
     """The process that most likely made this change, or None."""
     ended = [p for p in tree.recent_dead(limit=MAX_CANDIDATES) if event.at_ns - p.exited_at_ns < MAX_AGE_NS]
     living = tree.living(event.mnt_ns)[:MAX_CANDIDATES]
-    candidates = [p for p in (*ended, *living) if p.mnt_ns == event.mnt_ns and p.executed_at_ns]
+    ours = [p for p in (*ended, *living) if p.mnt_ns == event.mnt_ns and p.executed_at_ns]
+    candidates = [p for p in ours if _was_there(p, event)]
     named = [p for p in candidates if _names(p, event.file.path)]
     return max(named, key=lambda p: p.executed_at_ns).id if named else None
 
@@ -30,6 +37,14 @@ def infer_asker(tree: ProcessTree, event: NameQueried) -> ProcessId | None:
     living = [p for p in tree.living()[:MAX_CANDIDATES] if p.started_at_ns <= event.at_ns]
     named = [p for p in (*ended, *living) if any(event.name in argument.lower() for argument in p.argv[1:])]
     return max(named, key=lambda p: p.executed_at_ns).id if named else None
+
+
+def _was_there(process: Process, event: FileChanged) -> bool:
+    """Whether a process ran its program when the file was changed, as far as the file tells when that was."""
+    if event.change not in _LEAVE_A_TIME or not event.file.ctime_ns:
+        return True
+    begun = process.executed_at_ns <= event.file.ctime_ns + CTIME_GRAIN_NS
+    return begun and (process.alive or process.exited_at_ns + CTIME_GRAIN_NS >= event.file.ctime_ns)
 
 
 def _names(process: Process, path: str) -> bool:
