@@ -25,6 +25,7 @@ class Known:
         self.statuses: dict[ProcessId, Status] = {}
         self.login_uids: dict[ProcessId, int] = {}
         self.names = Accounts(users={0: User("root", "/root", "/bin/sh"), 33: User("www-data", "/var/www", "/bin/no")})
+        self.bound: int | None = None
         self.links: dict[str, str] = {}
         self.others: dict[int, str] = {}
         self.mounted: tuple[Mount, ...] = ()
@@ -40,6 +41,9 @@ class Known:
 
     def accounts(self, mnt_ns: int) -> Accounts | None:
         return self.names if mnt_ns == NS else None
+
+    def bounding(self, mnt_ns: int) -> int | None:
+        return self.bound
 
     def mounts(self, mnt_ns: int) -> tuple[Mount, ...] | None:
         return self.mounted

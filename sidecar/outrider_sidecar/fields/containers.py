@@ -68,9 +68,9 @@ def duration_ns(context: Context) -> int | None:
 
 
 def privileged(context: Context) -> bool | None:
-    """Told by what the process may do: `--privileged` gives capabilities that no container has unasked."""
-    status = context.status
-    return status.bounding & PRIVILEGED == PRIVILEGED if status is not None else None
+    """Told by what its oldest process could ever do: `--privileged` gives what no container has unasked."""
+    bounding = context.world.late.bounding(context.container.mnt_ns) if context.container else None
+    return bounding & PRIVILEGED == PRIVILEGED if bounding is not None else None
 
 
 def _binds(context: Context) -> list[Mount]:
@@ -143,7 +143,7 @@ FIELDS = (
         "container.privileged",
         "bool",
         privileged,
-        weaker="told by the process's capabilities; absent once it is gone",
+        weaker="told by the capabilities of the container's oldest process",
         doc="It has every capability.",
         source="/proc/PID/status",
     ),

@@ -4,7 +4,8 @@ Facts that shape this file:
 
 - The process that is asked about may have ended, and its pid may be another's. Start ticks are read after the
   facts: if they are still the same, the facts are of the process that was meant.
-- loginuid is inherited over fork(2) and changes once in a session at most, so it is kept for each process.
+- loginuid is inherited over fork(2) and changes once in a session at most, so it is kept for each process, as is
+  that it could not be read.
 - passwd and group are the container's own, read through the root of any living process of it, with no link followed
   out of that root, and kept until their inode, size or times change, which is looked at once in CHECK_S.
 - A uid without a login reads as 4294967295; rules say -1.
@@ -27,6 +28,8 @@ from outrider_wire.events import FileFacts, ProcessId
 from outrider_wire.text import clean_text
 
 CHECK_S: Final = 1.0
+BOUND_S: Final = 10.0
+"""A container's bounding set is read as seldom as this: it is what the container was started with."""
 MAX_KEPT: Final = 4_096
 MAX_CONTAINERS: Final = 256
 MAX_MOUNTINFO_BYTES: Final = 1 << 20
@@ -41,6 +44,8 @@ PidsOf = Callable[[int], Iterable[int]]
 """Living processes of a mount namespace."""
 T = TypeVar("T")
 _Stamp = tuple[tuple[int, int, int], ...]
+_Kept = tuple[float, _Stamp, Accounts | None]
+"""Until when it is believed without looking, what the files looked like, and what they said."""
 
 
 class ProcFacts:
@@ -58,8 +63,9 @@ class ProcFacts:
         self._proc = proc
         self._clock = clock
         self._check_s = check_s
-        self._login_uids: OrderedDict[ProcessId, int] = OrderedDict()
-        self._accounts: OrderedDict[int, tuple[float, _Stamp, Accounts]] = OrderedDict()
+        self._login_uids: OrderedDict[ProcessId, int | None] = OrderedDict()
+        self._bounds: OrderedDict[int, tuple[float, int | None]] = OrderedDict()
+        self._accounts: OrderedDict[int, _Kept] = OrderedDict()
 
     def status(self, process: ProcessId) -> Status | None:
         raw = self._read(process, "status", 8192)
@@ -69,17 +75,23 @@ class ProcFacts:
             return None
 
     def login_uid(self, process: ProcessId) -> int | None:
-        known = self._login_uids.get(process)
-        if known is not None:
-            return known
-        raw = self._read(process, "loginuid", 16)
-        if raw is None or not raw.strip().isdigit():
+        if process not in self._login_uids:
+            self._login_uids[process] = self._read_login_uid(process)
+            if len(self._login_uids) > MAX_KEPT:
+                self._login_uids.popitem(last=False)
+        return self._login_uids[process]
+
+    def _read_login_uid(self, process: ProcessId) -> int | None:
+        """Whose it is, is made sure of only where it is set: every sudo rule asks this of every program."""
+        try:
+            raw = read_bytes(f"{self._proc}/{process.pid}/loginuid", limit=16).strip()
+        except OSError:
             return None
-        number = int(raw)
-        self._login_uids[process] = found = -1 if number == UNSET else number
-        if len(self._login_uids) > MAX_KEPT:
-            self._login_uids.popitem(last=False)
-        return found
+        if not raw.isdigit():
+            return None
+        if int(raw) == UNSET:
+            return -1
+        return int(raw) if self._is_still(process) else None
 
     def owner_of_exe(self, process: ProcessId) -> tuple[int, int] | None:
         try:
@@ -94,13 +106,27 @@ class ProcFacts:
         if known is not None and now_s < known[0]:
             return known[2]
         found = self._in_root(mnt_ns, lambda root: _read_accounts(root, known))
-        if found is None:
-            return known[2] if known is not None else None
-        stamp, accounts = found
+        stamp, accounts = found if found is not None else ((), known[2] if known is not None else None)
         self._accounts[mnt_ns] = (now_s + self._check_s, stamp, accounts)
         if len(self._accounts) > MAX_CONTAINERS:
             self._accounts.popitem(last=False)
         return accounts
+
+    def bounding(self, mnt_ns: int) -> int | None:
+        now_s = self._clock()
+        known = self._bounds.get(mnt_ns)
+        if known is None or now_s >= known[0]:
+            known = self._bounds[mnt_ns] = (now_s + BOUND_S, self._read_bounding(mnt_ns))
+            if len(self._bounds) > MAX_CONTAINERS:
+                self._bounds.popitem(last=False)
+        return known[1]
+
+    def _read_bounding(self, mnt_ns: int) -> int | None:
+        oldest = min(self._pids_of(mnt_ns), default=0)
+        try:
+            return parse_status(read_bytes(f"{self._proc}/{oldest}/status", limit=8192)).bounding
+        except (OSError, ValueError):
+            return None
 
     def mounts(self, mnt_ns: int) -> tuple[Mount, ...] | None:
         for pid in self._some_pids(mnt_ns):
@@ -142,11 +168,11 @@ class ProcFacts:
         return None
 
 
-def _read_accounts(root: int, known: tuple[float, _Stamp, Accounts] | None) -> tuple[_Stamp, Accounts]:
+def _read_accounts(root: int, known: _Kept | None) -> tuple[_Stamp, Accounts]:
     opened = [_open(root, name) for name in (b"/etc/passwd", b"/etc/group")]
     try:
         stamp = tuple([_stamp(fd) for fd in opened])
-        if known is not None and known[1] == stamp:
+        if known is not None and known[2] is not None and known[1] == stamp:
             return stamp, known[2]
         contents = [os.pread(fd, MAX_BYTES, 0) if fd >= 0 else b"" for fd in opened]
         return stamp, parse_accounts(contents[0], contents[1])

@@ -29,6 +29,9 @@ class LateFacts(Protocol):
     def accounts(self, mnt_ns: int) -> Accounts | None:
         """The users and groups that the container itself knows."""
 
+    def bounding(self, mnt_ns: int) -> int | None:
+        """The capabilities that the container's oldest process could ever have, as bits."""
+
     def mounts(self, mnt_ns: int) -> tuple[Mount, ...] | None:
         """What is mounted in the container."""
 
@@ -55,6 +58,10 @@ class NothingLate:
         return None
 
     def accounts(self, mnt_ns: int) -> Accounts | None:
+        del mnt_ns
+        return None
+
+    def bounding(self, mnt_ns: int) -> int | None:
         del mnt_ns
         return None
 
