@@ -33,7 +33,8 @@ network, **{caught_plain}** do. What contacts an outside name in the generator i
 
 How the process is known: *exact* is the kernel's own word (an exec, a socket's holder); *inferred* is worked out of
 command lines and open files, because inotify names no process, or of the command line of a program that exists to
-make one system call; *unknown* names nobody.
+make one system call; *unknown* names nobody. The file watch may outrun the record of an exec by a moment: then nobody
+is named, and another run may name the process.
 """
 
 
