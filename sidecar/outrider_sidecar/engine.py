@@ -113,7 +113,8 @@ class Engine:
         now_s = self._clock()
         due = [held for held in self._held_back if held.due_s <= now_s and not self._is_early(held, now_s)]
         if due:
-            self._held_back = [held for held in self._held_back if held not in due]
+            taken = set(map(id, due))
+            self._held_back = [held for held in self._held_back if id(held) not in taken]
             for held in due:
                 self._judge(self._world.guess_owner(held.event))
         for fact in self._world.tick(at_ns):
