@@ -36,8 +36,10 @@ SAMPLE = """\
     evt.type in (execve, execveat) and tty
       and proc.name = "a \\" b"
 
-    and len(proc.name) != 3
-  output: "%proc.name 100%% %tolower(proc.name) \\
+    and len(proc.name) != 3 and proc.name startswith oneof (a, shells)
+    and not getopt(concat(proc.name, ":", proc.tty), "nt:")[t] = b64(proc.name)
+    and not proc.name regex anyof ("a+", b.*)
+  output: "%proc.name 100%% %tolower(proc.name) %concat(proc.name, 'x') \\
     %proc.aname[3]"
   priority: WARNING
   tags: [x, y]
@@ -90,7 +92,8 @@ def test_a_file_of_anything(text: str | bytes) -> None:
 
 
 TERMS = ("proc.name", "proc.tty", "proc.aname[", "2", "and", "or", "not", "in", "!=", "exists", "m", "val(", "len(")
-WORDS = st.sampled_from([*TERMS, *"[]()=,%*'\"\\\té\u2028", "tolower(", "glob", "regex", "pmatch"])
+CALLS = ("anyof (", "oneof", "= allof (", "b64(", "concat(", "join(", "getopt(", '"nt:"', ")[t]", "val(", "%join(")
+WORDS = st.sampled_from([*TERMS, *"[]()=,%*'\"\\\té\u2028", "tolower(", "glob", "regex", "pmatch", *CALLS])
 
 
 @settings(max_examples=400, deadline=None)
