@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo test lint bench setup packages clean
+.PHONY: demo test lint bench docs setup packages clean
 
 setup: packages $(VENV)/.installed
 
@@ -31,6 +31,9 @@ test: setup lint
 
 bench: setup
 	$(BIN)/python -m bench
+
+docs: $(VENV)/.installed
+	@$(BIN)/python -m outrider_cli.reference
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
