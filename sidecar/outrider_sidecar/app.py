@@ -95,6 +95,7 @@ def run_sidecar(settings: Settings) -> int:
         released_paths=frozenset(settings.release),
         open_sockets=lambda: SocketTable().find,
         record=recorder.record if recorder is not None else None,
+        young_ns=recorder.began_ns if recorder is not None else 0,
     )
     stop_after_s = max(settings.stop_timeout_s - 5.0, 0.0)
     say("outrider starts", software=SOFTWARE, agent=key.agent, rules=len(rules), domains=len(intel))

@@ -75,6 +75,13 @@ class Captured:
     def process(self) -> ProcessId:
         return ProcessId(self.pid, self.birth.start_ticks if self.birth else self.start_ticks)
 
+    def is_telling(self, young_ns: int) -> bool:
+        """Whether an attack begins so: a file that is gone or changed after `young_ns`, or streams that are sockets."""
+        status, script = self.exe_status, self.script
+        if status is None or not status.st_nlink or status.st_ctime_ns >= young_ns or self.sockets:
+            return True
+        return script is not None and script.ctime_ns >= young_ns
+
     def event(self, parent: ProcessId | None) -> ProcessExecuted:
         """The record of what was read."""
         birth, stack, status = self.birth or NO_BIRTH, self.stack, self.exe_status

@@ -94,6 +94,7 @@ class TracerOptions(Struct, frozen=True):
     is left untraced. `released_paths` are executables released by their whole path. `open_sockets` is called
     once in the tracer's process. `gated_pid` is a process that waits to become the command of `watch`: what it
     runs before that is us. `sweep_s` is the time between full looks at /proc. `record` keeps each framed event.
+    A program whose file changed after `young_ns` (0: since the tracer began) is told of before it runs.
     """
 
     scope: Scope
@@ -105,4 +106,5 @@ class TracerOptions(Struct, frozen=True):
     tick_s: float = 0.02
     sweep_s: float = 5.0
     record: Callable[[bytes], None] | None = None
+    young_ns: int = 0
     proc: Path = PROC

@@ -36,6 +36,7 @@ class Tracer:
         is_off: Callable[[int, int], bool],
     ) -> None:
         self._proc = options.proc
+        self._young_ns = options.young_ns or time.time_ns()
         self._tick_s = options.tick_s
         self._table = table
         self._teller = teller
@@ -191,6 +192,9 @@ class Tracer:
             self._releases.add(tid, captured.process.start_ticks)
             self._teller.released(tracee, reason)
             self._table.drop_process(tracee)
+        elif captured.is_telling(self._young_ns):
+            self._teller.executed(tracee, captured)  # first: what it runs may be meant to kill us
+            ptrace.resume(tid)
         else:
             ptrace.resume(tid)
             self._teller.executed(tracee, captured)
