@@ -1,8 +1,10 @@
 """What the documents point to is there, and they hold nothing that belongs to one machine."""
 
+import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import get_args
 
@@ -75,8 +77,6 @@ def test_every_integrity_finding_is_told_of() -> None:
 
 def test_every_dependency_has_its_reason() -> None:
     """Each name in pyproject.toml has a line in docs/dependencies.md."""
-    import tomllib
-
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     listed = [*project["project"]["dependencies"]]
     for extra in project["project"]["optional-dependencies"].values():
@@ -95,3 +95,15 @@ def test_the_commands_print_what_the_readme_says() -> None:
     table = re.findall(r"^\| `outrider (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert table
     assert not [name for name in table if name not in shown]
+
+
+def test_the_task_definition_gives_the_sidecar_what_it_needs_and_the_others_nothing() -> None:
+    """The example is JSON, shares the PID namespace, and keeps SYS_PTRACE and the journal to the sidecar."""
+    (example,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "operations.md").read_text(), re.DOTALL)
+    task = json.loads(example)
+    sidecar, *others = task["containerDefinitions"]
+    assert task["pidMode"] == "task"
+    assert sidecar["linuxParameters"]["capabilities"]["add"] == ["SYS_PTRACE"]
+    assert sidecar["healthCheck"]["command"] == ["CMD", "outrider", "health"]
+    assert not sidecar["essential"]
+    assert not [other for other in others if {"linuxParameters", "mountPoints"} & other.keys()]
