@@ -1,10 +1,11 @@
 """The engine: one thread of pure calls from events to findings.
 
-An event updates the world, the rules judge it and what follows from it, and what they find goes to the sink. Two
-kinds of event are held back a moment, because what is missing is on its way:
+An event updates the world, the rules judge it and what follows from it, and what they find goes to the sink. Some
+events are held back a moment, because what is missing is on its way:
 
 - a connection or question whose process is not known yet: its exit stop tells what sockets it still held;
-- an exec of a file that may have changed: the file watch's event may be a few milliseconds behind.
+- an exec of a file that may have changed: the file watch's event may be a few milliseconds behind;
+- what happens in a container that was just seen: the metadata endpoint is being asked for its name.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,6 +41,8 @@ DRIFT_WAIT_S: Final = 0.04
 """How long an undecided exec waits for the file watch."""
 DRIFT_PATIENCE_S: Final = 0.5
 """How much longer where the file watch says that it is behind."""
+NAME_WAIT_S: Final = 0.15
+"""How long what happens in a new container waits for its name: rules and expected drift may ask for it."""
 MAX_HELD_BACK: Final = 1_024
 
 Owned = ConnectionOpened | NameQueried | ServerNamed
@@ -138,6 +141,8 @@ class Engine:
         return behind and now_s < held.due_s + DRIFT_PATIENCE_S
 
     def _worth_waiting_s(self, fact: Event) -> float:
+        if self._world.containers.awaits_name(getattr(fact, "mnt_ns", 0), fact.at_ns):
+            return NAME_WAIT_S
         if isinstance(fact, Owned):
             return OWNER_WAIT_S if fact.owner is None else 0.0
         if isinstance(fact, ProcessExecuted):
