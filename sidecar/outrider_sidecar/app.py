@@ -1,6 +1,7 @@
 """The sidecar of a task, put together: what `outrider run` starts."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from outrider_sidecar.replay import Replay
 from outrider_sidecar.rulebook import load_rulebook
 from outrider_sidecar.sensors import Capability, Sensor
 from outrider_sidecar.sensors.attach import TaskScope, TracerOptions, probe_attach
+from outrider_sidecar.sensors.attach.options import nothing_is_off
 from outrider_sidecar.sensors.files import probe_inotify
 from outrider_sidecar.sensors.owners import OwnerFinder
 from outrider_sidecar.sensors.packets import PacketSensor, probe_packet
@@ -28,8 +30,10 @@ from outrider_sidecar.sensors.poll import PollSensor, probe_poll
 from outrider_sidecar.settings import Settings, token_of
 from outrider_sidecar.shipping import Shipping
 from outrider_sidecar.supervisor import supervise
+from outrider_sidecar.untraced import UntracedContainers
 from outrider_wire.errors import ProcessGone, Unavailable
 from outrider_wire.signing import SigningKey
+from outrider_wire.text import clean_text
 
 FLUSH_S: Final = 4.0
 """Longest that the end waits for the collector."""
@@ -50,6 +54,7 @@ def run_sidecar(settings: Settings) -> int:
         )
     key = SigningKey.generate()
     attach = settings.attach and _is_available(capabilities, "attach")
+    untraced = UntracedContainers(settings.tracing_off, settings.metadata_uri) if settings.tracing_off else None
     recorder = _open_recorder(Path(settings.journal_dir)) if attach else None
 
     def engine_main(pipe_fd: int, heartbeat: Heartbeat) -> int:
@@ -67,7 +72,7 @@ def run_sidecar(settings: Settings) -> int:
             rules=rules,
             intel=intel,
             own_mnt_ns=own_mnt_ns,
-            sensors=_sensors(capabilities, own_mnt_ns, attach=attach),
+            sensors=_sensors(capabilities, own_mnt_ns, attach=attach, untraced=untraced),
             file_watch_limit=settings.file_watch_limit,
             expected_drift=settings.expected_drift,
             replay=Replay(recorder) if recorder is not None else None,
@@ -92,6 +97,7 @@ def run_sidecar(settings: Settings) -> int:
 
     options = TracerOptions(
         scope=TaskScope(own_mnt_ns),
+        tracing_off=untraced or nothing_is_off,
         released_paths=frozenset(settings.release),
         open_sockets=lambda: SocketTable().find,
         record=recorder.record if recorder is not None else None,
@@ -120,14 +126,31 @@ def _is_available(capabilities: tuple[Capability, ...], sensor: str) -> bool:
     return any(c.sensor == sensor and c.available for c in capabilities)
 
 
-def _sensors(capabilities: tuple[Capability, ...], own_mnt_ns: int, *, attach: bool) -> tuple[Sensor, ...]:
+def _sensors(
+    capabilities: tuple[Capability, ...], own_mnt_ns: int, *, attach: bool, untraced: UntracedContainers | None
+) -> tuple[Sensor, ...]:
     sensors: list[Sensor] = []
     if _is_available(capabilities, "packet"):
         sensors.append(PacketSensor(OwnerFinder(), ignore=lambda pid: _is_ours(pid, own_mnt_ns)))
     if not attach:
-        find_sockets = SocketTable().find
-        sensors.append(PollSensor(lambda _pid, mnt_ns: mnt_ns != own_mnt_ns, find_sockets=find_sockets))
+        sensors.append(_poll(lambda _pid, mnt_ns: mnt_ns != own_mnt_ns))
+    elif untraced is not None:
+        sensors.append(_poll(lambda pid, mnt_ns: mnt_ns != own_mnt_ns and _is_untraced(pid, mnt_ns, untraced)))
     return tuple(sensors)
+
+
+def _poll(covers: Callable[[int, int], bool]) -> PollSensor:
+    return PollSensor(covers, find_sockets=SocketTable().find)
+
+
+def _is_untraced(pid: int, mnt_ns: int, untraced: UntracedContainers) -> bool:
+    """Whether a process is of a container that is left untraced; no while that is not known yet."""
+    try:
+        with procfs.reading(pid):
+            cgroup = procfs.read_bytes(f"{procfs.PROC}/{pid}/cgroup", limit=4096)
+    except (ProcessGone, Unavailable):
+        return False
+    return untraced(mnt_ns, clean_text(cgroup)) is True
 
 
 def _is_ours(pid: int, own_mnt_ns: int) -> bool:

@@ -40,11 +40,17 @@ PIPE_DEVICE: Final = _device_of_pipes()
 SOCKET_DEVICE: Final = _device_of_sockets()
 
 
-def read_descriptor_at(here: int, fd: int) -> Descriptor:
-    """One descriptor of the process whose /proc directory is open as `here`. Raises OSError."""
+def read_descriptor_at(here: int, fd: int, before: Descriptor | None = None) -> Descriptor:
+    """One descriptor of the process whose /proc directory is open as `here`. Raises OSError.
+
+    `before` is what was read under the same number of this process or its parent: if the file is still the same,
+    so is the rest.
+    """
     name = STANDARD[fd] if fd < len(STANDARD) else f"fd/{fd}"
     status = os.stat(name, dir_fd=here)
     inode, device, mode = status.st_ino, status.st_dev, status.st_mode
+    if before is not None and before.inode == inode and before.dev in (0, device) and before.fd == fd:
+        return before
     if device == SOCKET_DEVICE and stat.S_ISSOCK(mode):
         return Descriptor(fd, f"socket:[{inode}]", inode)
     if device == PIPE_DEVICE and stat.S_ISFIFO(mode):

@@ -127,12 +127,19 @@ class FactReader:
         return self.capture(pid, seen=seen).event(parent)
 
     def capture(
-        self, pid: int, *, seen: Seen = "exec", start_ticks: int = 0, mnt_ns: tuple[int, int] = (0, 0)
+        self,
+        pid: int,
+        *,
+        seen: Seen = "exec",
+        start_ticks: int = 0,
+        mnt_ns: tuple[int, int] = (0, 0),
+        stdio: tuple[Descriptor, ...] = (),
     ) -> "Captured":
         """Read all that will be gone or changed later; with `seen` "exec" the process must be at its exec stop.
 
         `mnt_ns` is the mount namespace it had, and the device of the program it ran there: where the device is
-        still the same, so is the container, and the namespace is not read again.
+        still the same, so is the container, and the namespace is not read again. `stdio` are its descriptors as
+        read before, of it or of its parent.
         """
         captured = Captured(pid, seen, start_ticks, self._sensor)
         try:
@@ -141,19 +148,19 @@ class FactReader:
             captured.missing.append("process")
             return captured
         try:
-            self._fill(captured, here, mnt_ns)
+            self._fill(captured, here, mnt_ns, stdio)
         finally:
             os.close(here)
         return captured
 
-    def _fill(self, captured: "Captured", here: int, before: tuple[int, int]) -> None:
+    def _fill(self, captured: "Captured", here: int, before: tuple[int, int], stdio: tuple[Descriptor, ...]) -> None:
         missing = captured.missing
         captured.birth = birth = _birth(here, missing)
         captured.exe_path, captured.exe_status = exe_path, status = _exe(here, missing)
         captured.cwd = cwd = _link(here, b"cwd", missing, "cwd")
         same = before[0] and status is not None and before[1] == status.st_dev
         captured.mnt_ns = mnt_ns = before[0] if same else _mount_namespace(here, missing)
-        captured.stdio, inodes = _stdio(here)
+        captured.stdio, inodes = _stdio(here, stdio)
         if inodes:
             captured.sockets = self.sockets(inodes, missing)
         pointer = birth.stack if birth and captured.seen == "exec" else 0
@@ -249,12 +256,12 @@ def _mount_namespace(here: int, missing: list[str]) -> int:
         return 0
 
 
-def _stdio(here: int) -> tuple[tuple[Descriptor, ...], list[int]]:
+def _stdio(here: int, before: tuple[Descriptor, ...]) -> tuple[tuple[Descriptor, ...], list[int]]:
     """Descriptors 0 to 2, and the inodes of those that are sockets."""
     found, sockets = [], []
     for fd in (0, 1, 2):
         try:
-            descriptor = read_descriptor_at(here, fd)
+            descriptor = read_descriptor_at(here, fd, before[fd] if fd < len(before) else None)
         except OSError:
             continue  # closed: a program may start without it
         found.append(descriptor)

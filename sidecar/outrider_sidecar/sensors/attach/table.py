@@ -111,6 +111,10 @@ class Table:
     def processes(self) -> list[Tracee]:
         return [tracee for tid, tracee in self.by_tid.items() if tid == tracee.pid]
 
+    def is_quiet(self) -> bool:
+        """Whether nothing waits for the next tick."""
+        return not (self.fresh or self.early or self._departed or self._departed_before)
+
     def forget_departed(self) -> None:
         """To be called once a tick: who left two ticks ago may come back as somebody else."""
         if self._departed or self._departed_before:

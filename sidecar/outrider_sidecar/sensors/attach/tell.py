@@ -57,6 +57,7 @@ class Teller:
             tracee.pid,
             start_ticks=known.start_ticks if known else 0,
             mnt_ns=(tracee.mnt_ns, tracee.exe_dev),
+            stdio=tracee.stdio,
         )
         tracee.mnt_ns = captured.mnt_ns or tracee.mnt_ns
         tracee.exe_dev = captured.exe_status.st_dev if captured.exe_status else 0
