@@ -20,6 +20,7 @@ from outrider_sidecar.outlets import JournalSink, LinesSink, Sinks
 from outrider_sidecar.recorder import Recorder
 from outrider_sidecar.replay import Replay
 from outrider_sidecar.rulebook import load_rulebook
+from outrider_sidecar.selfcheck import SelfCheck
 from outrider_sidecar.sensors import Capability, Sensor
 from outrider_sidecar.sensors.attach import TaskScope, TracerOptions, probe_attach
 from outrider_sidecar.sensors.attach.options import nothing_is_off
@@ -79,6 +80,7 @@ def run_sidecar(settings: Settings) -> int:
             chores=(
                 naming.chore,
                 memory.chore,
+                SelfCheck().chore,
                 shipping.chore,
                 lambda guard: health.write(shipping.status() | {"guarded": len(guard.tree.living())}),
             ),
