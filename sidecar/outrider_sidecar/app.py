@@ -12,6 +12,7 @@ from outrider_sidecar.heartbeat import Heartbeat
 from outrider_sidecar.intel import load_intel
 from outrider_sidecar.journal import Journal, load_resume_key
 from outrider_sidecar.linux import procfs
+from outrider_sidecar.linux.memory import settle_before_fork, use_one_arena
 from outrider_sidecar.linux.sock_diag import SocketTable, probe_sock_diag
 from outrider_sidecar.log import say
 from outrider_sidecar.memory import Memory
@@ -42,6 +43,7 @@ FLUSH_S: Final = 4.0
 
 def run_sidecar(settings: Settings) -> int:
     """Guard the task until SIGTERM; the exit code. Raises ConfigError before anything is started."""
+    use_one_arena()
     own_mnt_ns = procfs.namespace(os.getpid(), "mnt")
     rules = load_rulebook(settings.rules)
     intel = load_intel(settings.intel)
@@ -105,6 +107,7 @@ def run_sidecar(settings: Settings) -> int:
         record=recorder.record if recorder is not None else None,
         young_ns=recorder.began_ns if recorder is not None else 0,
     )
+    settle_before_fork()
     stop_after_s = max(settings.stop_timeout_s - 5.0, 0.0)
     say("outrider starts", software=SOFTWARE, agent=key.agent, rules=len(rules), domains=len(intel))
     return supervise(engine_main, tracer=options if attach else None, stop_after_s=stop_after_s)

@@ -39,7 +39,7 @@ def field_of(pid: int, name: str) -> int:
 
 def pids_by_role(task: Task) -> dict[str, int]:
     """The sidecar's processes as pids of this machine, once all are there and hold the guarded entry point."""
-    entry, found = task.processes()[0].pid, {}
+    entry, found = min(task.processes(), key=lambda process: process.task_pid).pid, {}
 
     def is_complete() -> bool:
         pids = task.sidecar_pids()
