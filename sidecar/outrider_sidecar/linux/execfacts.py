@@ -28,7 +28,7 @@ from outrider_sidecar.linux import ptrace
 from outrider_sidecar.linux.birth import Birth, parse_birth, parse_ids
 from outrider_sidecar.linux.descriptors import read_descriptor_at
 from outrider_sidecar.linux.procfs import PROC, file_facts
-from outrider_sidecar.linux.rootpath import stat_in_root
+from outrider_sidecar.linux.rooted import stat_in_root
 from outrider_sidecar.linux.stack import MAX_ARGV_BYTES, InitialStack, decode_stack, is_64_bit
 from outrider_wire.events import Descriptor, FileFacts, ProcessExecuted, ProcessId, Seen, SocketFacts
 from outrider_wire.text import clean_text

@@ -12,7 +12,7 @@ from typing import Final
 
 from outrider_sidecar.linux.descriptors import read_descriptor_at
 from outrider_sidecar.linux.procfs import PROC, file_facts
-from outrider_sidecar.linux.rootpath import stat_in_root
+from outrider_sidecar.linux.rooted import stat_in_root
 from outrider_wire.events import Descriptor, FileFacts
 from outrider_wire.text import clean_text
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from outrider_sidecar.decode.preload import candidates, library_directories, parse_ld_so_preload, preloaded
 from outrider_sidecar.linux.procfs import PROC, file_facts, read_bytes
-from outrider_sidecar.linux.rootpath import stat_in_root
+from outrider_sidecar.linux.rooted import stat_in_root
 from outrider_wire.events import FileChanged, FileFacts, LibraryLoaded, ProcessExecuted
 
 LD_SO_PRELOAD: Final = "/etc/ld.so.preload"
