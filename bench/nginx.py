@@ -15,15 +15,17 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from bench.rows import Row, show
+from outrider_lab.network import TASK_ADDRESS
 from outrider_lab.settings import guarded_task
 from outrider_lab.task import Task
 
 CONFIGURATION = """
 daemon off; worker_processes 1; pid /tmp/nginx.pid; error_log /dev/null;
 events { worker_connections 256; }
-http { access_log off; server { listen 127.0.0.1:8080; location / { return 200 "hello"; } } }
+http { access_log off; server { listen 8080; location / { return 200 "hello"; } } }
 """
-RUN = "wrk -t1 -c16 -d1s http://127.0.0.1:8080/"
+RUN = ("wrk", "-t1", "-c16", "-d1s")
+OUTSIDE, LOOPBACK = f"http://{TASK_ADDRESS}:8080/", "http://127.0.0.1:8080/"
 
 
 def start(task: Task) -> None:
@@ -37,9 +39,10 @@ def start(task: Task) -> None:
         raise RuntimeError("nginx does not answer")
 
 
-def requests_per_s(task: Task) -> float:
-    """One run."""
-    said = task.run(RUN).stdout.decode()
+def requests_per_s(task: Task, url: str) -> float:
+    """One run, by a client beside the task or (loopback) in it."""
+    client = task.popen([*RUN, url]) if url == LOOPBACK else task.beside_popen([*RUN, url])
+    said = client.communicate().stdout.decode()
     found = re.search(r"Requests/sec:\s+([0-9.]+)", said)
     if found is None:
         raise RuntimeError(f"wrk said {said!r}")
@@ -52,10 +55,10 @@ def cpu_ns(task: Task) -> int:
     return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for pid in pids)
 
 
-def measure_once(task: Task) -> tuple[float, float]:
+def measure_once(task: Task, url: str) -> tuple[float, float]:
     """Requests a second, and nginx's processor time for each in microseconds."""
     before = cpu_ns(task)
-    rate = requests_per_s(task)
+    rate = requests_per_s(task, url)
     return rate, (cpu_ns(task) - before) / 1e3 / rate
 
 
@@ -70,37 +73,28 @@ def measure(pairs: int) -> list[Row]:
     """All rows."""
     guarded_settings = guarded_task()
     free_settings = replace(guarded_settings, sidecar=None, collector_command=())
-    ratios: list[float] = []
-    costs: list[float] = []
-    free_rates: list[float] = []
     with Task(guarded_settings) as guarded, Task(free_settings) as free:
         for task in (guarded, free):
             start(task)
-            requests_per_s(task)
-        for number in range(pairs):
-            pair = {task: measure_once(task) for task in ((guarded, free) if number % 2 else (free, guarded))}
-            ratios.append(pair[guarded][0] / pair[free][0])
-            costs.append(pair[guarded][1] / pair[free][1])
-            free_rates.append(pair[free][0])
-    cost_low, cost_high = interval(costs)
-    low, high = interval(ratios)
+        outside = measure_pairs("clients outside the task", guarded, free, OUTSIDE, pairs)
+        return outside + measure_pairs("client on the task's loopback", guarded, free, LOOPBACK, pairs)
+
+
+def measure_pairs(name: str, guarded: Task, free: Task, url: str, pairs: int) -> list[Row]:
+    """Rows of one way to the server."""
+    ratios: list[float] = []
+    costs: list[float] = []
+    free_rates: list[float] = []
+    for number in range(pairs):
+        pair = {task: measure_once(task, url) for task in ((guarded, free) if number % 2 else (free, guarded))}
+        ratios.append(pair[guarded][0] / pair[free][0])
+        costs.append(pair[guarded][1] / pair[free][1])
+        free_rates.append(pair[free][0])
     return [
+        _row(f"nginx requests a second, guarded to unguarded, {name}", ratios, 0.99),
+        _row(f"nginx processor time a request, guarded to unguarded, {name}", costs, None),
         {
-            "what": "nginx requests a second, guarded to unguarded",
-            "value": round(statistics.median(ratios), 4),
-            "unit": "ratio",
-            "spread": [round(low, 4), round(high, 4)],
-            "target": 0.99,
-        },
-        {
-            "what": "nginx processor time a request, guarded to unguarded",
-            "value": round(statistics.median(costs), 4),
-            "unit": "ratio",
-            "spread": [round(cost_low, 4), round(cost_high, 4)],
-            "target": None,
-        },
-        {
-            "what": "nginx requests a second, unguarded",
+            "what": f"nginx requests a second, unguarded, {name}",
             "value": round(statistics.median(free_rates)),
             "unit": "1/s",
             "spread": [round(min(free_rates)), round(max(free_rates))],
@@ -109,10 +103,22 @@ def measure(pairs: int) -> list[Row]:
     ]
 
 
+def _row(what: str, ratios: list[float], target: float | None) -> Row:
+    low, high = interval(ratios)
+    spread = [round(low, 4), round(high, 4)]
+    return {
+        "what": what,
+        "value": round(statistics.median(ratios), 4),
+        "unit": "ratio",
+        "spread": spread,
+        "target": target,
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--pairs", type=int, default=60)
+    parser.add_argument("--pairs", type=int, default=40)
     options = parser.parse_args()
     if not (shutil.which("wrk") and Path("/usr/sbin/nginx").exists()):
         sys.exit("nginx and wrk are needed: make packages")
