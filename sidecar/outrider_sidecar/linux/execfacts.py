@@ -2,7 +2,7 @@
 
 The guarded program waits while this runs, so the order and number of system calls is the design:
 
-- one O_PATH descriptor of /proc/PID; every name is looked up from there;
+- one O_PATH descriptor of /proc/PID, which stays open to serve the exit stop; every name is looked up from there;
 - `stat` gives parent, group, session, terminal, start time, name, and the stack pointer (startstack, field 28:
   at the exec stop nothing has been pushed yet), so that no register is read;
 - one process_vm_readv of the stack gives arguments, environment, ids and AT_EXECFN (see stack.py);
@@ -19,6 +19,7 @@ with more arguments than fit one read, is read from cmdline, environ and status 
 import os
 import time
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,7 @@ from outrider_sidecar.decode.script import asked_to_run
 from outrider_sidecar.linux import ptrace
 from outrider_sidecar.linux.birth import Birth, parse_birth, parse_ids
 from outrider_sidecar.linux.descriptors import read_descriptor_at
+from outrider_sidecar.linux.directories import Directories
 from outrider_sidecar.linux.procfs import PROC, file_facts
 from outrider_sidecar.linux.rooted import stat_in_root
 from outrider_sidecar.linux.stack import MAX_ARGV_BYTES, InitialStack, decode_stack, is_64_bit
@@ -40,10 +42,12 @@ STACK_BYTES: Final = 20 * 1024
 """Read at first: the kernel leaves a random gap of up to 8 KiB below the strings."""
 MAX_ENVIRONMENT_BYTES: Final = 128 * 1024
 MAX_KNOWN_NAMESPACES: Final = 1024
-_LOOK: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC
 NO_BIRTH: Final = Birth("", "", 0, 0, 0, 0, 0, 0)
 NO_STACK: Final = InitialStack(argv=[], environment=b"")
+
+_kept_environment = lru_cache(maxsize=1)(kept_environment)
+"""One program started again and again has one environment: comparing it is a tenth of taking it apart."""
 
 
 class Captured:
@@ -94,7 +98,7 @@ class Captured:
             exe=file_facts(self.exe_path, status) if status else FileFacts(path=self.exe_path),
             argv=self.argv,
             execfn=self.execfn,
-            env=kept_environment(stack.environment),
+            env=_kept_environment(stack.environment),
             cwd=self.cwd,
             uid=stack.uid,
             euid=stack.euid,
@@ -121,10 +125,14 @@ class FactReader:
         self._proc = str(proc)
         self._sensor = sensor
         self._known_namespaces: set[int] = set()
+        self.directories = Directories(proc)
 
     def read(self, pid: int, *, parent: ProcessId | None, seen: Seen) -> ProcessExecuted:
         """What a process runs. Never raises ProcessGone: what could not be read stands in `missing`."""
-        return self.capture(pid, seen=seen).event(parent)
+        try:
+            return self.capture(pid, seen=seen).event(parent)
+        finally:
+            self.directories.close(pid)
 
     def capture(
         self,
@@ -139,18 +147,15 @@ class FactReader:
 
         `mnt_ns` is the mount namespace it had, and the device of the program it ran there: where the device is
         still the same, so is the container, and the namespace is not read again. `stdio` are its descriptors as
-        read before, of it or of its parent.
+        read before, of it or of its parent. The directory of the process stays open in `directories`.
         """
         captured = Captured(pid, seen, start_ticks, self._sensor)
         try:
-            here = os.open(f"{self._proc}/{pid}", _LOOK)
+            here = self.directories.open(pid)
         except OSError:
             captured.missing.append("process")
             return captured
-        try:
-            self._fill(captured, here, mnt_ns, stdio)
-        finally:
-            os.close(here)
+        self._fill(captured, here, mnt_ns, stdio)
         return captured
 
     def _fill(self, captured: "Captured", here: int, before: tuple[int, int], stdio: tuple[Descriptor, ...]) -> None:

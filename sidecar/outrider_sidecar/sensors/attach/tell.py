@@ -88,7 +88,11 @@ class Teller:
 
     def hold_exit_facts(self, tracee: Tracee) -> None:
         """Read what a tracee at its exit stop still has."""
-        tracee.exit_descriptors = held = held_descriptors(tracee.pid, tracee.stdio, proc=self._proc)
+        try:
+            here = self._reader.directories.open(tracee.pid)
+        except OSError:
+            return  # killed since: nothing is left to be read
+        tracee.exit_descriptors = held = held_descriptors(here, tracee.stdio)
         sockets = [each.inode for each in held if each.target.startswith("socket:[")]
         if sockets:
             tracee.exit_sockets = self._reader.sockets(sockets, [])
