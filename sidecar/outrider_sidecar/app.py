@@ -37,12 +37,19 @@ from outrider_wire.errors import ProcessGone, Unavailable
 from outrider_wire.signing import SigningKey
 from outrider_wire.text import clean_text
 
+HOST_PID_NS: Final = 0xEFFFFFFC
+"""The inode number of the machine's first PID namespace (PROC_PID_INIT_INO in the kernel)."""
 FLUSH_S: Final = 4.0
 """Longest that the end waits for the collector."""
 
 
 def run_sidecar(settings: Settings) -> int:
     """Guard the task until SIGTERM; the exit code. Raises ConfigError before anything is started."""
+    if not settings.guard_host and procfs.namespace(os.getpid(), "pid") == HOST_PID_NS:
+        raise Unavailable(
+            "this is the machine's own PID namespace, not a task's: every process of the machine would be traced",
+            "run it in a task with pidMode task, or set guard_host to guard the whole machine",
+        )
     use_one_arena()
     own_mnt_ns = procfs.namespace(os.getpid(), "mnt")
     rules = load_rulebook(settings.rules)

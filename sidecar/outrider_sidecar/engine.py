@@ -18,7 +18,7 @@ from outrider_rules import RuleSet
 from outrider_sidecar.expected import is_expected
 from outrider_sidecar.fields.context import Context
 from outrider_sidecar.folding import Folding
-from outrider_sidecar.integrity import integrity_finding
+from outrider_sidecar.integrity import integrity_finding, storm_finding
 from outrider_sidecar.judgement import make_finding
 from outrider_sidecar.settings import ExpectedDrift
 from outrider_sidecar.world.drift import Drift
@@ -166,8 +166,12 @@ class Engine:
         for rule in self._rules.evaluate(event_type(fact), context):
             if "drift" in rule.tags and is_expected(self._expected, context):
                 self.silenced += 1
-            elif not self._folding.is_repeat(rule, context):
+                continue
+            verdict = self._folding.judge(rule, context)
+            if verdict == "tell":
                 self._sink.finding(make_finding(rule, context, agent=self._agent))
+            elif verdict == "storm begins":
+                self._sink.finding(storm_finding(rule, context, agent=self._agent))
 
 
 def _may_change(drift: Drift) -> bool:

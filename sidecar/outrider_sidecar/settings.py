@@ -73,6 +73,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Write each finding to this file too, one JSON object a line; `-` is standard output."""
     metadata_uri: str = ""
     """Base address of the task metadata endpoint v4; set by ECS."""
+    guard_host: bool = False
+    """Guard the whole machine where the sidecar is in the machine's own PID namespace; refused otherwise."""
     attach: bool = True
     """Trace processes; off leaves them to polling."""
 

@@ -9,7 +9,7 @@ from outrider_cli.reference.markdown import MADE_BY, one_line, page, table
 from outrider_lab.attacks import ATTACKS
 from outrider_lab.attacks.quiet import QUIET
 from outrider_rules import Rule
-from outrider_sidecar.folding import MAX_A_MINUTE
+from outrider_sidecar.folding import STORM
 from outrider_sidecar.rulebook import builtin_source, load_rulebook
 
 _INTRODUCTION = """\
@@ -34,7 +34,7 @@ def detections_page() -> str:
     written = {item["rule"]: item for item in _items() if "rule" in item}
     overview = [(f"`{rule.finding}`", rule.severity, rule.name, _techniques(rule)) for rule in rules]
     parts = [
-        _INTRODUCTION.format(made_by=MADE_BY, most=MAX_A_MINUTE),
+        _INTRODUCTION.format(made_by=MADE_BY, most=STORM),
         table(("finding", "severity", "rule", "ATT&CK"), overview),
     ]
     for finding in dict.fromkeys(rule.finding for rule in rules):

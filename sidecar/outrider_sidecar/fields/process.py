@@ -104,11 +104,18 @@ def aexepath_at(context: Context, index: str) -> str | None:
 
 
 def image_ancestors(context: Context) -> list[str]:
-    return [
-        base_name(ancestor.exe.path)
-        for ancestor in context.ancestors
-        if (drift := context.world.judge_exe(ancestor)) is not None and drift.verdict == "old"
-    ]
+    """`pip` is a script: what its interpreter was asked to run counts too, where both are the image's."""
+    found = []
+    for ancestor in context.ancestors:
+        drift = context.world.judge_exe(ancestor)
+        if drift is None or drift.verdict != "old":
+            continue
+        found.append(base_name(ancestor.exe.path))
+        if ancestor.script is not None:
+            script = context.world.judge(ancestor.script, ancestor.mnt_ns)
+            if script is not None and script.verdict == "old":
+                found.append(base_name(ancestor.script.path))
+    return found
 
 
 def lineage(context: Context) -> str | None:
@@ -166,6 +173,15 @@ def new_file(context: Context) -> str | None:
     if is_script_new(context) or is_script_undecided(context):
         return process.script.path if process.script else None
     return process.exe.path
+
+
+def new_file_changed_at(context: Context) -> int | None:
+    process = context.process
+    if process is None:
+        return None
+    if process.script is not None and (is_script_new(context) or is_script_undecided(context)):
+        return process.script.ctime_ns
+    return process.exe.ctime_ns
 
 
 def new_file_directory(context: Context) -> str | None:
@@ -241,7 +257,7 @@ FIELDS = (
         "proc.image_ancestors",
         "list[str]",
         image_ancestors,
-        doc="File names of those ancestors' executables that are unchanged since the container started.",
+        doc="File names of those ancestors' executables and scripts that are unchanged since the container started.",
         source="process tree and drift record",
     ),
     Field("proc.lineage", "str", lineage, doc="All ancestors' names, nearest first.", source=RECORD),
@@ -259,6 +275,9 @@ FIELDS = (
     Field("proc.is_script_undecided", "bool", is_script_undecided, doc="That script may have changed."),
     Field("proc.script_drift", "str", script_drift, doc="Why that script counts as new, old or neither."),
     Field("proc.new_file", "str", new_file, doc="The new file that was executed: the program or the script."),
+    Field(
+        "proc.new_file_changed_at", "int", new_file_changed_at, unit="ns", doc="When that file last changed (ctime)."
+    ),
     Field("proc.new_file_directory", "str", new_file_directory, doc="The directory of that file."),
     Field("proc.new_file_author", "str", new_file_author, doc="Who most likely made that file (inferred)."),
     Field("proc.is_shell", "bool", is_shell, doc="It is a shell: by file name, applet, or the build id of one."),
