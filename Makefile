@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo test lint bench docs setup packages clean
+.PHONY: demo test test-slow lint bench docs setup packages clean
 
 setup: packages $(VENV)/.installed
 
@@ -28,6 +28,10 @@ lint: $(VENV)/.installed
 
 test: setup lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The long versions of short tests: a hundred kills, a hundred attacks followed by a kill.
+test-slow: setup
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 bench: setup
 	$(BIN)/python -m bench

@@ -92,6 +92,13 @@ def test_what_cannot_be_decided_is_low(transcript):
     assert transcript.tell(ran(5, file("/opt/tool", changed=50, modified=-9000))) == LOW
 
 
+def test_a_script_that_could_not_be_read_hides_no_other(transcript):
+    """Each is told of by its own name, though both lie in one directory."""
+    unread = [file(f"/proc/self/fd/{n}", ino=0) for n in (3, 4)]
+    stories = [ran(5 + n, "/bin/sh", "sh", each.path, script=each) for n, each in enumerate(unread)]
+    assert transcript.tell(*stories) == LOW * 2
+
+
 def test_expected_drift_is_silent():
     """Drift that the operator named by container-wide directory and the image's own ancestor raises nothing."""
     entry = ExpectedDrift(directory="/var/cache/app", ancestor="/usr/bin/updater")

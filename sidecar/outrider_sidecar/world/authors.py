@@ -7,12 +7,14 @@ name the file or the host, and that lived then, is the likely one; the newest su
 import posixpath
 from typing import Final
 
+from outrider_sidecar.world.shells import SHELL_NAMES, base_name
 from outrider_sidecar.world.tree import Process, ProcessTree
 from outrider_wire.events import FileChanged, NameQueried, ProcessId
 
 MAX_AGE_NS: Final = 2_000_000_000
 """A process that ended longer ago than this is not considered."""
 MAX_CANDIDATES: Final = 64
+FRESH_NS: Final = 1_000_000_000
 
 
 def infer_author(tree: ProcessTree, event: FileChanged) -> ProcessId | None:
@@ -25,11 +27,19 @@ def infer_author(tree: ProcessTree, event: FileChanged) -> ProcessId | None:
 
 
 def infer_asker(tree: ProcessTree, event: NameQueried) -> ProcessId | None:
-    """The process that most likely asked for a name: one whose arguments hold it, or None."""
+    """The process that most likely asked for a name, or None.
+
+    One whose arguments hold the name; else the only program, shells aside, that began shortly before.
+    """
     ended = [p for p in tree.recent_dead(limit=MAX_CANDIDATES) if event.at_ns <= p.exited_at_ns]
     living = [p for p in tree.living()[:MAX_CANDIDATES] if p.started_at_ns <= event.at_ns]
-    named = [p for p in (*ended, *living) if any(event.name in argument.lower() for argument in p.argv[1:])]
-    return max(named, key=lambda p: p.executed_at_ns).id if named else None
+    candidates = [p for p in (*ended, *living) if p.executed_at_ns]
+    named = [p for p in candidates if any(event.name in argument.lower() for argument in p.argv[1:])]
+    if named:
+        return max(named, key=lambda p: p.executed_at_ns).id
+    fresh = [p for p in candidates if 0 <= event.at_ns - p.executed_at_ns < FRESH_NS]
+    fresh = [p for p in fresh if base_name(p.exe.path) not in SHELL_NAMES]
+    return fresh[0].id if len(fresh) == 1 else None
 
 
 def _names(process: Process, path: str) -> bool:
