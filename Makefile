@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo test lint bench falco-compatibility setup packages clean
+.PHONY: demo test test-slow lint bench docs falco-compatibility setup packages clean
 
 setup: packages $(VENV)/.installed
 
@@ -29,6 +29,10 @@ lint: $(VENV)/.installed
 test: setup lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+# The long versions of short tests: a hundred kills, a hundred attacks followed by a kill.
+test-slow: setup
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
 bench: setup
 	$(BIN)/python -m bench
 
@@ -36,6 +40,9 @@ bench: setup
 falco-compatibility: setup
 	@test -n "$(FALCO_RULES)" || { echo "set FALCO_RULES=FOLDER, the folder with Falco's three stock rule files" >&2; exit 2; }
 	@$(BIN)/python -m outrider_lab.compatibility "$(FALCO_RULES)" --write docs/falco-compatibility.md
+
+docs: $(VENV)/.installed
+	@$(BIN)/python -m outrider_cli.reference
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -21,5 +21,11 @@ def run(arguments: argparse.Namespace) -> int:
     except Unavailable as error:
         print(f"not well: {error}")
         return 1
-    print(json.dumps(said, indent=2) if arguments.json else "well")
+    if arguments.json:
+        from outrider_cli.usage import usage_of  # psutil takes a moment that the plain check need not spend
+
+        said["usage"] = usage_of(int(said.get("pid", 0)))
+        print(json.dumps(said, indent=2))
+    else:
+        print("well")
     return 0

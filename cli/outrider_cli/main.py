@@ -1,10 +1,14 @@
 """`outrider`: one command, whose subcommands import what they need when they are called.
 
+The bare install is the sidecar, so a subcommand may be there whose libraries are not: that is looked at before it
+is called, and said with the name of the extra that brings them.
+
 Exit codes: 0 ok, 1 findings (where asked to fail on them), 2 misuse, 77 not possible here.
 """
 
 import argparse
 import importlib
+import importlib.util
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -29,21 +33,22 @@ COMMANDS: Final = (
 )
 """Name, module and what it does. Each module has `add_arguments(parser)` and `run(arguments) -> int`."""
 
+COLLECTOR_LIBRARIES: Final = ("sqlalchemy", "starlette", "uvicorn")
+
+NEEDS: Final = {
+    "lab": ("lab", ("outrider_lab", "outrider_collector", *COLLECTOR_LIBRARIES)),
+    "collector": ("collector", ("outrider_collector", *COLLECTOR_LIBRARIES)),
+    "findings": ("collector", ("outrider_collector", "sqlalchemy")),
+    "agents": ("collector", ("outrider_collector", "sqlalchemy")),
+}
+"""What a subcommand needs beyond the sidecar: the extra that brings it, and the packages it is known by."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(prog="outrider", description="A runtime guard for containers on Amazon ECS.")
-    subparsers = parser.add_subparsers(dest="subcommand", metavar="COMMAND", required=True)
-    chosen = next((word for word in argv if not word.startswith("-")), "")
-    for name, module, purpose in COMMANDS:
-        subparser = subparsers.add_parser(name, help=purpose, description=purpose.capitalize() + ".")
-        if name == chosen:
-            importlib.import_module(module).add_arguments(subparser)
-    arguments = parser.parse_args(argv)
-    module = next(module for name, module, _ in COMMANDS if name == arguments.subcommand)
     try:
-        return int(importlib.import_module(module).run(arguments))
+        return _run(argv)
     except ConfigError as error:
         print(f"outrider: {error}", file=sys.stderr)
         return MISUSE
@@ -52,6 +57,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return NOT_POSSIBLE
     except BrokenPipeError:
         return 0
+
+
+def check_needs(command: str) -> None:
+    """Raises Unavailable where this install lacks what a subcommand needs, with the extra that brings it."""
+    extra, packages = NEEDS.get(command, ("", ()))
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        what = f"`outrider {command}` needs {', '.join(missing)}, which this install lacks"
+        raise Unavailable(what, f"install outrider[{extra}]")
+
+
+def _run(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="outrider", description="A runtime guard for containers on Amazon ECS.")
+    subparsers = parser.add_subparsers(dest="subcommand", metavar="COMMAND", required=True)
+    chosen = next((word for word in argv if not word.startswith("-")), "")
+    for name, module, purpose in COMMANDS:
+        subparser = subparsers.add_parser(name, help=purpose, description=purpose.capitalize() + ".")
+        if name == chosen:
+            check_needs(name)
+            importlib.import_module(module).add_arguments(subparser)
+    arguments = parser.parse_args(argv)
+    module = next(module for name, module, _ in COMMANDS if name == arguments.subcommand)
+    return int(importlib.import_module(module).run(arguments))
 
 
 if __name__ == "__main__":

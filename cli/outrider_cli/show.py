@@ -38,7 +38,10 @@ _SHOWN = (
 
 
 def _telling(finding: Finding) -> list[tuple[str, object]]:
-    return [(label, finding.evidence[key]) for label, key in _SHOWN if finding.evidence.get(key)]
+    evidence = dict(finding.evidence)
+    if evidence.get("proc.is_script_new") or evidence.get("proc.is_script_undecided"):
+        evidence["proc.exe_drift"] = evidence.get("proc.script_drift")
+    return [(label, evidence[key]) for label, key in _SHOWN if evidence.get(key)]
 
 
 def _shortened(text: str, limit: int = 300) -> str:

@@ -21,8 +21,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         settings = load_settings(os.environ, read_arguments(arguments))
         logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-        from outrider_collector.app import serve  # the imports behind it take most of the start
-
+        try:
+            from outrider_collector.app import serve  # the imports behind it take most of the start
+        except ModuleNotFoundError as error:
+            raise ConfigError(f"{error.name} is not installed; install outrider[collector]") from error
         serve(settings, ready=_say_ready)
     except ConfigError as error:
         print(f"outrider collector: {error}", file=sys.stderr)

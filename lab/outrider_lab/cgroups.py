@@ -6,6 +6,7 @@ it lie the paths that a Fargate task has: `ecs/<task>/<container>`. Sweeping onl
 it cannot hurt a lab of another PID namespace whose owner looks dead from here.
 """
 
+import errno
 import os
 import re
 import time
@@ -89,4 +90,7 @@ def members(path: str, *, root: Path = CGROUPS) -> list[int]:
             return sorted(int(line) for line in listing.read_text().split())
         except FileNotFoundError:
             continue
+        except OSError as error:
+            if error.errno != errno.ENODEV:  # it was removed while it was read
+                raise
     return []

@@ -8,7 +8,7 @@ from outrider_sidecar.app import run_sidecar
 from outrider_sidecar.linux import prctl
 from outrider_sidecar.log import start_logging
 from outrider_sidecar.settings import load
-from outrider_wire.errors import ConfigError
+from outrider_wire.errors import ConfigError, Unavailable
 
 
 def main(arguments: Sequence[str] = ()) -> int:
@@ -24,6 +24,9 @@ def main(arguments: Sequence[str] = ()) -> int:
     except ConfigError as error:
         print(f"outrider: {error}", file=sys.stderr)
         return 2
+    except Unavailable as error:
+        print(f"outrider: not possible here: {error}", file=sys.stderr)
+        return 77
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The sidecar of a task, put together: what `outrider run` starts."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +12,7 @@ from outrider_sidecar.heartbeat import Heartbeat
 from outrider_sidecar.intel import load_intel
 from outrider_sidecar.journal import Journal, load_resume_key
 from outrider_sidecar.linux import procfs
+from outrider_sidecar.linux.memory import settle_before_fork, use_one_arena
 from outrider_sidecar.linux.sock_diag import SocketTable, probe_sock_diag
 from outrider_sidecar.log import say
 from outrider_sidecar.memory import Memory
@@ -19,8 +21,10 @@ from outrider_sidecar.outlets import JournalSink, LinesSink, Sinks
 from outrider_sidecar.recorder import Recorder
 from outrider_sidecar.replay import Replay
 from outrider_sidecar.rulebook import arm_rulebook, load_rulebook
+from outrider_sidecar.selfcheck import SelfCheck
 from outrider_sidecar.sensors import Capability, Sensor
 from outrider_sidecar.sensors.attach import TaskScope, TracerOptions, probe_attach
+from outrider_sidecar.sensors.attach.options import nothing_is_off
 from outrider_sidecar.sensors.files import probe_inotify
 from outrider_sidecar.sensors.owners import OwnerFinder
 from outrider_sidecar.sensors.packets import PacketSensor, probe_packet
@@ -30,12 +34,16 @@ from outrider_sidecar.sensors.sockets import SocketSensor
 from outrider_sidecar.settings import Settings, token_of
 from outrider_sidecar.shipping import Shipping
 from outrider_sidecar.supervisor import supervise
+from outrider_sidecar.untraced import UntracedContainers
 from outrider_wire.errors import ProcessGone, Unavailable
 from outrider_wire.signing import SigningKey
+from outrider_wire.text import clean_text
 
 if TYPE_CHECKING:
     from outrider_sidecar.falco_output import FalcoSink
 
+HOST_PID_NS: Final = 0xEFFFFFFC
+"""The inode number of the machine's first PID namespace (PROC_PID_INIT_INO in the kernel)."""
 FLUSH_S: Final = 4.0
 """Longest that the end waits for the collector."""
 FALCO_FLUSH_S: Final = 1.0
@@ -44,6 +52,12 @@ FALCO_FLUSH_S: Final = 1.0
 
 def run_sidecar(settings: Settings) -> int:
     """Guard the task until SIGTERM; the exit code. Raises ConfigError before anything is started."""
+    if not settings.guard_host and procfs.namespace(os.getpid(), "pid") == HOST_PID_NS:
+        raise Unavailable(
+            "this is the machine's own PID namespace, not a task's: every process of the machine would be traced",
+            "run it in a task with pidMode task, or set guard_host to guard the whole machine",
+        )
+    use_one_arena()
     own_mnt_ns = procfs.namespace(os.getpid(), "mnt")
     rules = load_rulebook(settings.rules)
     intel = load_intel(settings.intel)
@@ -59,6 +73,7 @@ def run_sidecar(settings: Settings) -> int:
     capabilities += (arm_rulebook(rules, capabilities, mode="task"),)
     key = SigningKey.generate()
     attach = settings.attach and _is_available(capabilities, "attach")
+    untraced = UntracedContainers(settings.tracing_off, settings.metadata_uri) if settings.tracing_off else None
     recorder = _open_recorder(Path(settings.journal_dir)) if attach else None
 
     def engine_main(pipe_fd: int, heartbeat: Heartbeat) -> int:
@@ -78,13 +93,14 @@ def run_sidecar(settings: Settings) -> int:
             rules=rules,
             intel=intel,
             own_mnt_ns=own_mnt_ns,
-            sensors=_sensors(capabilities, own_mnt_ns, attach=attach),
+            sensors=_sensors(capabilities, own_mnt_ns, attach=attach, untraced=untraced),
             file_watch_limit=settings.file_watch_limit,
             expected_drift=settings.expected_drift,
             replay=Replay(recorder) if recorder is not None else None,
             chores=(
                 naming.chore,
                 memory.chore,
+                SelfCheck().chore,
                 shipping.chore,
                 lambda guard: health.write(
                     shipping.status()
@@ -109,10 +125,13 @@ def run_sidecar(settings: Settings) -> int:
 
     options = TracerOptions(
         scope=TaskScope(own_mnt_ns),
+        tracing_off=untraced or nothing_is_off,
         released_paths=frozenset(settings.release),
         open_sockets=lambda: SocketTable().find,
         record=recorder.record if recorder is not None else None,
+        young_ns=recorder.began_ns if recorder is not None else 0,
     )
+    settle_before_fork()
     stop_after_s = max(settings.stop_timeout_s - 5.0, 0.0)
     say("outrider starts", software=SOFTWARE, agent=key.agent, rules=len(rules), domains=len(intel))
     return supervise(engine_main, tracer=options if attach else None, stop_after_s=stop_after_s)
@@ -145,7 +164,9 @@ def _is_available(capabilities: tuple[Capability, ...], sensor: str) -> bool:
     return any(c.sensor == sensor and c.available for c in capabilities)
 
 
-def _sensors(capabilities: tuple[Capability, ...], own_mnt_ns: int, *, attach: bool) -> tuple[Sensor, ...]:
+def _sensors(
+    capabilities: tuple[Capability, ...], own_mnt_ns: int, *, attach: bool, untraced: UntracedContainers | None
+) -> tuple[Sensor, ...]:
     sensors: list[Sensor] = []
     if _is_available(capabilities, "packet"):
         sensors.append(PacketSensor(OwnerFinder(), ignore=lambda pid: _is_ours(pid, own_mnt_ns)))
@@ -153,9 +174,24 @@ def _sensors(capabilities: tuple[Capability, ...], own_mnt_ns: int, *, attach: b
         sensors.append(ReadSensor(own_mnt_ns))
     sensors.append(SocketSensor(OwnerFinder(), ignore=lambda pid: _is_ours(pid, own_mnt_ns)))
     if not attach:
-        find_sockets = SocketTable().find
-        sensors.append(PollSensor(lambda _pid, mnt_ns: mnt_ns != own_mnt_ns, find_sockets=find_sockets))
+        sensors.append(_poll(lambda _pid, mnt_ns: mnt_ns != own_mnt_ns))
+    elif untraced is not None:
+        sensors.append(_poll(lambda pid, mnt_ns: mnt_ns != own_mnt_ns and _is_untraced(pid, mnt_ns, untraced)))
     return tuple(sensors)
+
+
+def _poll(covers: Callable[[int, int], bool]) -> PollSensor:
+    return PollSensor(covers, find_sockets=SocketTable().find)
+
+
+def _is_untraced(pid: int, mnt_ns: int, untraced: UntracedContainers) -> bool:
+    """Whether a process is of a container that is left untraced; no while that is not known yet."""
+    try:
+        with procfs.reading(pid):
+            cgroup = procfs.read_bytes(f"{procfs.PROC}/{pid}/cgroup", limit=4096)
+    except (ProcessGone, Unavailable):
+        return False
+    return untraced(mnt_ns, clean_text(cgroup)) is True
 
 
 def _is_ours(pid: int, own_mnt_ns: int) -> bool:

@@ -1,10 +1,11 @@
 """The engine: one thread of pure calls from events to findings.
 
-An event updates the world, the rules judge it and what follows from it, and what they find goes to the sink. Two
-kinds of event are held back a moment, because what is missing is on its way:
+An event updates the world, the rules judge it and what follows from it, and what they find goes to the sink. Some
+events are held back a moment, because what is missing is on its way:
 
 - a connection or question whose process is not known yet: its exit stop tells what sockets it still held;
-- an exec of a file that may have changed: the file watch's event may be a few milliseconds behind.
+- an exec of a file that may have changed: the file watch's event may be a few milliseconds behind;
+- what happens in a container that was just seen: the metadata endpoint is being asked for its name.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from outrider_rules import RuleSet
 from outrider_sidecar.expected import is_expected
 from outrider_sidecar.fields.context import Context
 from outrider_sidecar.folding import Folding
-from outrider_sidecar.integrity import integrity_finding
+from outrider_sidecar.integrity import integrity_finding, storm_finding
 from outrider_sidecar.judgement import make_finding
 from outrider_sidecar.settings import ExpectedDrift
 from outrider_sidecar.world.drift import Drift
@@ -40,6 +41,8 @@ DRIFT_WAIT_S: Final = 0.04
 """How long an undecided exec waits for the file watch."""
 DRIFT_PATIENCE_S: Final = 0.5
 """How much longer where the file watch says that it is behind."""
+NAME_WAIT_S: Final = 0.15
+"""How long what happens in a new container waits for its name: rules and expected drift may ask for it."""
 MAX_HELD_BACK: Final = 1_024
 
 Owned = ConnectionOpened | NameQueried | ServerNamed
@@ -139,6 +142,8 @@ class Engine:
         return behind and now_s < held.due_s + DRIFT_PATIENCE_S
 
     def _worth_waiting_s(self, fact: Event) -> float:
+        if self._world.containers.awaits_name(getattr(fact, "mnt_ns", 0), fact.at_ns):
+            return NAME_WAIT_S
         if isinstance(fact, Owned):
             return OWNER_WAIT_S if fact.owner is None else 0.0
         if isinstance(fact, ProcessExecuted):
@@ -162,8 +167,12 @@ class Engine:
         for rule in self._rules.evaluate(event_type(fact), context):
             if "drift" in rule.tags and is_expected(self._expected, context):
                 self.silenced += 1
-            elif not self._folding.is_repeat(rule, context):
+                continue
+            verdict = self._folding.judge(rule, context)
+            if verdict == "tell":
                 self._sink.finding(make_finding(rule, context, agent=self._agent))
+            elif verdict == "storm begins":
+                self._sink.finding(storm_finding(rule, context, agent=self._agent))
 
 
 def _may_change(drift: Drift) -> bool:

@@ -88,6 +88,7 @@ class Guard:
         self.earlier_drift: Callable[[int], DriftState | None] = lambda _: None
         """What an earlier sidecar remembered of a container."""
         self.unguarded_for_ms = 0
+        self._chores_due = False
         self._places: dict[int, set[str]] = {}
         self._shared_ns = 0 if plan.own_mnt_ns else procfs.namespace(os.getpid(), "mnt")
         """The mount namespace we share with what is guarded (`watch`): we lead to its root when nobody else does."""
@@ -143,7 +144,8 @@ class Guard:
                 next_tick_s = now_s + TICK_S
                 self.heartbeat.beat(Slot.ENGINE_BEAT)
                 self.engine.tick(time.time_ns())
-            if now_s >= next_chores_s:
+            if self._chores_due or now_s >= next_chores_s:
+                self._chores_due = False
                 next_chores_s = now_s + IDLE_WAIT_S
                 self._replay()
                 for chore in self.plan.chores:
@@ -198,6 +200,8 @@ class Guard:
         """Watch a container's files, and the directories its programs and scripts come from."""
         if process.id.pid == 1 and container.mnt_ns not in self._places:
             return  # ECS's pause process: alone in its container, which nobody can write to
+        if container.mnt_ns not in self._places:
+            self._chores_due = True  # it has no name yet: ask now, an attack may be its next step
         places = self._places.setdefault(container.mnt_ns, set())
         wanted = {path.rpartition("/")[0] for path in _program_paths(process)} - places - {""}
         if (places and not wanted) or len(places) >= MAX_PLACES:

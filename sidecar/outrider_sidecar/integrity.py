@@ -1,6 +1,8 @@
 """Integrity findings: made by the code that loses sight, not by a rule, because no rule can see what was not seen."""
 
+from outrider_rules import Rule
 from outrider_sidecar.fields.context import Context
+from outrider_sidecar.folding import STORM
 from outrider_sidecar.judgement import finding_id, process_view
 from outrider_sidecar.world.world import World
 from outrider_wire.events import Event, ProcessStarted, SightLost
@@ -19,6 +21,28 @@ def integrity_finding(event: Event, world: World, *, agent: str) -> Finding | No
     if isinstance(event, ProcessStarted) and event.untraced:
         return _untraced(event, world, agent)
     return None
+
+
+def storm_finding(rule: Rule, context: Context, *, agent: str) -> Finding:
+    """So many findings of one rule came in a minute that the rest of that minute's are counted, not told."""
+    at_ns = context.event.at_ns
+    return Finding(
+        id=finding_id(agent, f"Storm/{rule.name}", at_ns, None),
+        type="Outrider:Integrity/FindingStorm",
+        rule="Finding Storm",
+        severity="HIGH",
+        title=f"More than {STORM} findings of one rule in a minute: the rest of that minute is not told one by one",
+        at=to_rfc3339(at_ns),
+        process=process_view(context.process, context) if context.process else None,
+        container=context.container.view if context.container else None,
+        evidence={"rule": rule.name, "finding": rule.finding, "told": STORM},
+        attribution="exact",
+        description=f"{rule.name} held more than {STORM} times in a minute; a flood may be meant to hide one of them.",
+        remedy="Look at the events of that minute: they hold what the findings do not. Stop the task if in doubt.",
+        tags=["integrity"],
+        task=context.world.containers.task,
+        agent=agent,
+    )
 
 
 def _sight_lost(event: SightLost, world: World, agent: str) -> Finding:

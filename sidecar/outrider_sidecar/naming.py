@@ -12,7 +12,7 @@ from outrider_wire.errors import Unavailable
 if TYPE_CHECKING:
     from outrider_sidecar.guard import Guard
 
-WAITS_S: Final = (0.0, 0.3, 1.0, 3.0, 10.0, 30.0)
+WAITS_S: Final = (0.0, 0.02, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Pauses between askings while names are missing; the last repeats."""
 
 
@@ -28,12 +28,13 @@ class Naming:
         self._known = 0
 
     def chore(self, guard: "Guard") -> None:
-        """Ask where somebody is nameless, in a thread, and not too often."""
-        if not self._uri or self._asking or time.monotonic() < self._next_s:
-            return
+        """Ask where somebody is nameless, in a thread: at once for a new container, then not too often."""
+        guard.containers.may_be_named = bool(self._uri)
         count = len(guard.containers.all())
         if count != self._known:
-            self._known, self._tries = count, 0
+            self._known, self._tries, self._next_s = count, 0, 0.0
+        if not self._uri or self._asking or time.monotonic() < self._next_s:
+            return
         if guard.containers.task is not None and not guard.containers.unnamed():
             return
         self._asking = True

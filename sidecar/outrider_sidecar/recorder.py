@@ -16,6 +16,8 @@ Facts that shape this file:
 
 import mmap
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +32,7 @@ HEADER_BYTES: Final = 4096
 MAGIC: Final = 0x3152_4543_4F52_4431
 """Of this layout; a file of another is begun anew."""
 
-_MAGIC, _TURN, _LENGTHS, _JUDGED = 0, 1, 2, 4
+_MAGIC, _TURN, _LENGTHS, _JUDGED, _BEGAN = 0, 1, 2, 4, 5
 """Words of the header; the lengths of both halves are words 2 and 3."""
 
 
@@ -40,7 +42,9 @@ class Recorder:
     Raises OSError where the file cannot be made or its blocks reserved.
     """
 
-    def __init__(self, directory: Path, *, half_bytes: int = HALF_BYTES) -> None:
+    def __init__(
+        self, directory: Path, *, half_bytes: int = HALF_BYTES, clock_ns: Callable[[], int] = time.time_ns
+    ) -> None:
         self._half_bytes = half_bytes
         size = HEADER_BYTES + 2 * half_bytes
         directory.mkdir(parents=True, exist_ok=True)
@@ -55,6 +59,7 @@ class Recorder:
         self._words = memoryview(self._map)[:HEADER_BYTES].cast("Q")
         if self._words[_MAGIC] != MAGIC or max(self._words[_LENGTHS], self._words[_LENGTHS + 1]) > half_bytes:
             self._words[_TURN] = self._words[_LENGTHS] = self._words[_LENGTHS + 1] = self._words[_JUDGED] = 0
+            self._words[_BEGAN] = clock_ns()
             self._words[_MAGIC] = MAGIC
 
     def record(self, frame: bytes) -> None:
@@ -71,6 +76,11 @@ class Recorder:
         at = HEADER_BYTES + turn * self._half_bytes + used
         self._map[at : at + size] = frame
         words[_LENGTHS + turn] = used + size
+
+    @property
+    def began_ns(self) -> int:
+        """When the first sidecar of this task began."""
+        return self._words[_BEGAN]
 
     @property
     def judged_ns(self) -> int:

@@ -50,6 +50,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     journal_dir: str = "/outrider"
     """Where the journal is: a volume mounted in the sidecar alone."""
     journal_limit_bytes: int = 64 * 1024 * 1024
+    """Most bytes the journal may take; past it events are shed first, findings last, and all of it is counted."""
     heartbeat_s: float = 10.0
     """A batch is sent at least this often, empty if need be; the collector reports silence."""
     stop_timeout_s: float = 30.0
@@ -63,6 +64,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     release: tuple[str, ...] = ()
     """More paths of programs that are let go of at their exec (debuggers, profilers)."""
     expected_drift: tuple[ExpectedDrift, ...] = ()
+    """Drift that is this task's ordinary work and raises nothing; `outrider doctor` shows what is silenced."""
     file_watch_limit: int = 12_000
     """Most directories watched in one task; each costs the sidecar some 400 bytes and the kernel 1 KiB."""
     send_events: bool = True
@@ -77,6 +79,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The host's name in Falco's JSON; empty is this machine's own."""
     metadata_uri: str = ""
     """Base address of the task metadata endpoint v4; set by ECS."""
+    guard_host: bool = False
+    """Guard the whole machine where the sidecar is in the machine's own PID namespace; refused otherwise."""
     attach: bool = True
     """Trace processes; off leaves them to polling."""
 

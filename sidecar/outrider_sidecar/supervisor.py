@@ -37,7 +37,7 @@ EngineMain = Callable[[int, Heartbeat], int]
 """The engine's whole life, in a process of its own: reads the pipe until its end, beats, gives an exit code."""
 
 NAME: Final = "outrider"
-TICK_S: Final = 0.05
+TICK_S: Final = 0.08
 READY_WAIT_S: Final = 3.0
 BACKOFF_FIRST_S: Final = 0.01
 BACKOFF_MOST_S: Final = 0.25

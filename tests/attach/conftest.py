@@ -15,6 +15,7 @@ import pytest
 from msgspec.msgpack import decode
 
 from outrider_sidecar.heartbeat import Heartbeat, Slot
+from outrider_sidecar.linux import prctl
 from outrider_sidecar.sensors.attach import TracerOptions, TreeScope, make_event_pipe, probe_attach, run_tracer
 from outrider_wire.events import Event, ProcessExecuted
 
@@ -40,6 +41,7 @@ class Tracing:
         if not self.pid:
             code = 1
             try:
+                prctl.set_parent_death_signal(signal.SIGTERM)
                 os.close(read_fd)
                 code = run_tracer(options, write_fd, self.heartbeat)
             finally:

@@ -13,6 +13,11 @@ from outrider_sidecar.sensors.attach import TracerOptions, TreeScope
 PROMPT = b"ready> "
 
 
+def state_of(pid: int) -> str:
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0]
+
+
 class Terminal:
     """An interactive bash on a pty of its own."""
 
@@ -36,6 +41,13 @@ class Terminal:
                 text += os.read(self._master, 4096)
         return text.decode(errors="replace")
 
+    def until_foreground(self, pid: int) -> None:
+        """Wait until a process has the terminal and runs: the shell says `fg` before it gives it away."""
+        deadline = time.monotonic() + 20
+        while os.tcgetpgrp(self._master) != pid or state_of(pid) == "T":
+            assert time.monotonic() < deadline, "the job did not get the terminal"
+            time.sleep(0.005)
+
     def say(self, text: bytes) -> None:
         os.write(self._master, text)
 
@@ -55,9 +67,10 @@ def test_suspend_resume_and_interrupt_work(trace):
     while not tracing.executed("sleep"):
         assert time.monotonic() < deadline
         time.sleep(0.005)
+    sleeper = tracing.executed("sleep")[0].process.pid
+    terminal.until_foreground(sleeper)
     terminal.say(b"\x1a")
     terminal.until(rb"Stopped.*sleep 61")
-    sleeper = tracing.executed("sleep")[0].process.pid
     terminal.say(b"jobs\n")
     terminal.until(rb"jobs\r\n.*Stopped.*sleep 61")
     terminal.say(b"bg\n")
@@ -66,10 +79,12 @@ def test_suspend_resume_and_interrupt_work(trace):
     terminal.until(rb"Running.*sleep 61")
     terminal.say(b"fg\n")
     terminal.until(rb"fg\r\nsleep 61")
+    terminal.until_foreground(sleeper)
     terminal.say(b"\x1a")
     terminal.until(rb"Stopped.*sleep 61")
     terminal.say(b"fg\n")
     terminal.until(rb"fg\r\nsleep 61")
+    terminal.until_foreground(sleeper)
     terminal.say(b"\x03")
     terminal.until(PROMPT)
     terminal.say(b"echo code $?\n")

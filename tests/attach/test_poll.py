@@ -21,8 +21,11 @@ def test_starts_programs_and_ends_are_told():
     events, stop = [], threading.Event()
 
     def covers(pid, _mnt_ns):
-        with open(f"/proc/{pid}/stat") as file:
-            return int(file.read().rpartition(")")[2].split()[1]) == os.getpid()
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                return int(file.read().rpartition(")")[2].split()[1]) == os.getpid()
+        except FileNotFoundError:
+            return False
 
     sensor = PollSensor(covers, sweep_s=0.05)
     thread = threading.Thread(target=sensor.run, args=(events.append, stop))
@@ -43,7 +46,7 @@ def test_starts_programs_and_ends_are_told():
     assert {each.sensor for each in programs()} == {"poll"}
     [start] = [each for each in events if isinstance(each, ProcessStarted) and each.process.pid == child.pid]
     assert start.parent.pid == os.getpid()
-    assert start.seen == "found"
+    assert start.seen in ("found", "snapshot")  # whichever look came first
 
 
 def test_threads_are_not_taken_for_processes():

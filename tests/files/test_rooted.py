@@ -88,3 +88,14 @@ def test_a_process_of_another_namespace_is_refused():
     child.wait()
     with pytest.raises(ProcessGone), opened_root(child.pid, 0):
         pass
+
+
+def test_a_path_is_statted_as_its_container_names_it(root, tmp_path):
+    """Links of every sort lead to the container's own files, and those that would lead out lead nowhere."""
+    base = str(tmp_path / "root")
+    wanted = os.stat(f"{base}/usr/bin/tool").st_ino
+    for name in (b"/bin/tool", b"/absolute/tool", b"/up/tool", b"/usr/bin/tool"):
+        assert rooted.stat_in_root(base, name).st_ino == wanted
+    for name in (b"/out/secret", b"/loop", b"/no/such"):
+        with pytest.raises(OSError):
+            rooted.stat_in_root(base, name)

@@ -19,6 +19,14 @@ HITS = {
     "found running, inside": [msgspec.structs.replace(ran(5, MEMFD), seen="found")],
     "named like the runtime's own, but run inside": [ran(5, RUNC)],
     "from outside, executed here": [ran(5, MEMFD, parent=None)],
+    "a script in memory": [ran(5, "/bin/sh", "/bin/sh", "/dev/fd/3", script=MEMFD)],
+    "a deleted script": [ran(5, "/usr/bin/python3", "python3", "/proc/self/fd/3", script=UNLINKED)],
+    "a program in memory handed to ld.so": [ran(5, "/lib64/ld.so.2", "ld.so", "/proc/9/fd/4", script=MEMFD)],
+    "a new interpreter with a script in memory": [ran(5, file("/tmp/sh", changed=50), "sh", "/x", script=MEMFD)],
+    "a script in memory below a build tool": [
+        ran(4, "/usr/bin/make", "make"),
+        ran(5, "/bin/sh", "sh", "/dev/fd/3", script=MEMFD, parent=4),
+    ],
 }
 
 MISSES = {
@@ -34,6 +42,9 @@ MISSES = {
     "a file whose name says deleted and which has one": [ran(5, file("/srv/x (deleted)"))],
     "a file with memfd in its name": [ran(5, file("/srv/memfd:x"))],
     "a program whose facts could not be read": [ran(5, file("/usr/bin/gone", ino=0))],
+    "a new script by a descriptor": [ran(5, "/bin/sh", "sh", "/dev/fd/3", script=file("/tmp/x.sh", changed=50))],
+    "a script whose facts could not be read": [ran(5, "/bin/sh", "sh", "/dev/fd/3", script=file("/dev/fd/3", ino=0))],
+    "a shell that reads a pipe by name": [ran(5, "/bin/sh", "sh", "/dev/fd/63")],
     "an old script with a hard link": [ran(5, "/bin/sh", "sh", "/a.sh", script=file("/a.sh", nlink=2))],
 }
 

@@ -39,7 +39,8 @@ def test_an_answer_alone_is_no_question(transcript):
 
 def test_nobody_known_is_said(transcript):
     """Without an owner the finding still comes, labelled unknown."""
-    assert transcript.tell(asked("pool.example", owner=None, attribution="unknown")) == MINING
+    late = NameQueried(at(5000), "pool.example", "A")
+    assert transcript.tell(late) == MINING
     assert (transcript.found[0].process, transcript.found[0].attribution) == (None, "unknown")
 
 
@@ -50,6 +51,22 @@ def test_who_has_the_name_among_its_arguments_is_inferred(transcript):
     finding = transcript.found[0]
     assert finding.process is not None
     assert (finding.process.pid, finding.attribution) == (5, "inferred")
+
+
+def test_the_only_program_that_just_began_is_inferred(transcript):
+    """One program, shells aside, began within the last second: it is the likely asker; of two, neither is."""
+    transcript.tell(ran(5, "/bin/sh", when=1450), ran(6, "/usr/bin/miner", parent=5, when=1460))
+    transcript.tell(NameQueried(at(1500), "pool.example", "A"))
+    finding = transcript.found[0]
+    assert finding.process is not None
+    assert (finding.process.pid, finding.attribution) == (6, "inferred")
+
+
+def test_of_two_programs_that_just_began_neither_is_guessed(transcript):
+    """Two may have asked: nobody is named."""
+    transcript.tell(ran(6, "/usr/bin/miner", when=1450), ran(7, "/usr/bin/curl", when=1460))
+    transcript.tell(NameQueried(at(1500), "pool.example", "A"))
+    assert (transcript.found[0].process, transcript.found[0].attribution) == (None, "unknown")
 
 
 def test_the_exit_stop_tells_whose_it_was(transcript):

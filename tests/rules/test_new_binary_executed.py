@@ -92,6 +92,13 @@ def test_what_cannot_be_decided_is_low(transcript):
     assert transcript.tell(ran(5, file("/opt/tool", changed=50, modified=-9000))) == LOW
 
 
+def test_a_script_that_could_not_be_read_hides_no_other(transcript):
+    """Each is told of by its own name, though both lie in one directory."""
+    unread = [file(f"/proc/self/fd/{n}", ino=0) for n in (3, 4)]
+    stories = [ran(5 + n, "/bin/sh", "sh", each.path, script=each) for n, each in enumerate(unread)]
+    assert transcript.tell(*stories) == LOW * 2
+
+
 def test_expected_drift_is_silent():
     """Drift that the operator named by container-wide directory and the image's own ancestor raises nothing."""
     entry = ExpectedDrift(directory="/var/cache/app", ancestor="/usr/bin/updater")
@@ -145,11 +152,39 @@ def test_the_finding_explains_itself(transcript):
     assert finding.at.endswith("Z")
 
 
-def test_a_storm_is_bounded(transcript):
-    """A thousand different new programs in a minute are told of a hundred and twenty times; the rest is counted."""
-    story = [ran(10 + n, file(f"/tmp/x{n}", changed=50, ino=100 + n), parent=1) for n in range(1000)]
-    assert len(transcript.tell(*story)) == 120
-    assert transcript.engine.folded == 880
+def test_a_storm_is_told_of_and_does_not_hide_the_next(transcript):
+    """Two thousand different new programs in a minute: a thousand are told, the flood itself is a finding."""
+    story = [ran(10 + n, file(f"/tmp/x{n}", changed=50, ino=100 + n), parent=1) for n in range(2000)]
+    found = transcript.tell(*story)
+    assert found[:1000] == NEW * 1000
+    assert found[1000:] == [("Outrider:Integrity/FindingStorm", "HIGH")]
+    assert transcript.engine.folded == 1000
+    late = ran(9000, file("/tmp/real", changed=50, ino=9000), parent=1, when=120_000)
+    assert transcript.tell(late)[-1:] == NEW
+
+
+def test_one_program_run_again_and_again_is_one_finding(transcript):
+    """A new program that cron runs each minute is told of once an hour; decoys hide nothing of another file."""
+    again = [ran(10 + n, file("/tmp/x", changed=50), parent=1) for n in range(500)]
+    assert transcript.tell(*again, ran(9000, file("/tmp/real", changed=50, ino=9000))) == NEW * 2
+
+
+def test_a_program_that_changed_again_is_told_again(transcript):
+    """The same name with other content is another finding."""
+    both = ran(10, file("/tmp/x", changed=50), parent=1), ran(11, file("/tmp/x", changed=90), parent=1)
+    assert transcript.tell(*both) == NEW * 2
+
+
+def test_below_the_images_own_pip_is_a_build(transcript):
+    """pip is a script: the interpreter's name says nothing, the script's does."""
+    pip = ran(4, "/usr/bin/python3.11", "python3", "/usr/bin/pip3", "install", script=file("/usr/bin/pip3"))
+    assert transcript.tell(pip, ran(5, file("/tmp/b/conftest", changed=50), parent=4)) == LOW
+
+
+def test_below_a_pip_that_came_later_is_not(transcript):
+    """An intruder's script that is called pip excuses nothing."""
+    pip = ran(4, "/usr/bin/python3.11", "python3", "/tmp/pip3", script=file("/tmp/pip3", changed=40))
+    assert transcript.tell(pip, ran(5, file("/tmp/b/conftest", changed=50), parent=4)) == NEW * 2
 
 
 def test_the_same_process_seen_again_is_who_it_is(transcript):

@@ -136,6 +136,36 @@ def test_a_loop_that_answers_is_told_about_the_shell(transcript):
     assert process.pid == 5
 
 
+def test_a_shell_that_answers_on_its_own_high_descriptor_is_told(transcript):
+    """`while read -r -u5 l; do eval "$l" >&5 2>&5; done`: the shell's streams never touch the connection."""
+    transcript.held = {5: (null(0), null(1), sock(5))}
+    transcript.sockets = {71: tcp()}
+    transcript.tell(ran(5, "/bin/bash", "bash", "-c", "…", stdio=(null(0), null(1))))
+    answers = ran(7, "/usr/bin/id", parent=5, stdio=(null(0), sock(1), sock(2)), sockets=(tcp(),))
+    assert transcript.tell(answers) == REVERSE
+    process = transcript.found[0].process
+    assert process is not None
+    assert process.pid == 5
+
+
+def test_a_script_that_sends_a_measurement_is_quiet(transcript):
+    """`exec 3>/dev/tcp/graphite/2003; df | awk … >&3`: output alone, errors go where they went."""
+    transcript.held = {5: (null(0), null(1), sock(3))}
+    transcript.sockets = {71: tcp(port=2003)}
+    transcript.tell(ran(5, "/bin/bash", "bash", "push.sh", stdio=(null(0), null(1))))
+    sends = ran(7, "/usr/bin/awk", parent=5, stdio=(null(0), sock(1), null(2)), sockets=(tcp(port=2003),))
+    assert transcript.tell(sends) == []
+
+
+def test_a_shell_below_a_program_that_logs_to_a_socket_is_quiet(transcript):
+    """Output and errors are the log connection, inherited by everybody below."""
+    streams = (null(0), sock(1), sock(2))
+    transcript.held = {5: streams}
+    transcript.sockets = {71: tcp(port=514)}
+    transcript.tell(ran(5, "/bin/sh", "sh", "-c", "…", stdio=streams, sockets=(tcp(port=514),)))
+    assert transcript.tell(ran(7, "/bin/ls", parent=5, stdio=streams, sockets=(tcp(port=514),))) == []
+
+
 def test_a_health_check_that_reads_an_answer_is_quiet(transcript):
     """`exec 3<>/dev/tcp/…; cat <&3 | grep -q OK`: nothing is run on what was read."""
     transcript.held = {5: (null(0), null(1), sock(3)), 6: (sock(0), pipe(1, 50, "w"))}

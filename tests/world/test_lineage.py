@@ -2,7 +2,7 @@
 
 import pytest
 
-from outrider_sidecar.world.lineage import FoundTie, Graph, Held, feeding_connection, find_tie
+from outrider_sidecar.world.lineage import FoundTie, Graph, Held, feeding_connection, find_tie, through_own_task
 from outrider_wire.events import Descriptor, ProcessId, SocketFacts
 
 ATTACKER = ("203.0.113.9", 4444)
@@ -133,6 +133,32 @@ HITS = {
         },
         [tcp(71)],
     ),
+    "an event loop of its own hides no relay": (
+        "pipe-through-relay",
+        {
+            1: (pipe(0, 50, "r"), pipe(1, 51, "w")),
+            2: (null(0), null(1), sock(3, 71), pipe(4, 50, "w"), pipe(5, 51, "r"), anon(6), anon(7)),
+        },
+        [tcp(71)],
+    ),
+    "two connections to one host": (
+        "pipe-through-relay",
+        {
+            1: (pipe(0, 50, "r"), pipe(1, 51, "w")),
+            2: (null(0), pipe(1, 50, "w"), sock(3, 71)),
+            3: (pipe(0, 51, "r"), null(1), sock(3, 72)),
+        },
+        [tcp(71), tcp(72, remote=(ATTACKER[0], 4445))],
+    ),
+    "a second program behind a UNIX socket": (
+        "pipe-through-relay",
+        {
+            1: (sock(0, 81), sock(1, 81)),
+            2: (null(0), null(1), sock(5, 82), sock(6, 83)),
+            3: (null(0), null(1), sock(5, 84), sock(6, 71)),
+        },
+        [tcp(71), pair(81, 82), pair(82, 81), pair(83, 84), pair(84, 83)],
+    ),
     "two pipes with a busy program": (
         "pipe-near-socket",
         {
@@ -252,6 +278,36 @@ def test_a_child_that_inherited_the_shells_connection_is_no_relay():
     shell = Held(pid(1), (pipe(0, 50, "r"), null(1), sock(3, 71)), mnt_ns=1)
     tail = Held(pid(2), (null(0), pipe(1, 50, "w"), sock(3, 71), file(4, "/log", 8, "r")), mnt_ns=1, parent=pid(1))
     assert find_tie(shell, Graph([shell, tail], {71: tcp(71)}), persisted=True) is None
+
+
+def loopback(inode: int, local_port: int, remote_port: int, direction: str) -> SocketFacts:
+    return SocketFacts(inode, "tcp", "127.0.0.1", local_port, "127.0.0.1", remote_port, "ESTABLISHED", 0, direction)
+
+
+def test_a_hop_within_the_task_is_followed_outwards():
+    """A shell served on loopback to a program whose other connection leads out is tied to where that leads."""
+    shell = Held(pid(1), (sock(0, 61), sock(1, 61)), mnt_ns=1)
+    hop = Held(pid(2), (null(0), sock(5, 62), sock(6, 71)), mnt_ns=1)
+    served = loopback(61, 7777, 50_001, "inbound")
+    graph = Graph([shell, hop], {61: served, 62: loopback(62, 50_001, 7777, "outbound"), 71: tcp(71)})
+    tie = find_tie(shell, graph)
+    assert tie is not None
+    onward = through_own_task(tie, graph)
+    assert onward is not None
+    assert (onward.connection.remote, onward.connection.remote_port) == ATTACKER
+
+
+def test_a_local_client_that_leads_nowhere_is_no_hop():
+    """A program of the task that uses a shell service on loopback, and a busy one, lead nowhere."""
+    shell = Held(pid(1), (sock(0, 61), sock(1, 61)), mnt_ns=1)
+    served = loopback(61, 7777, 50_001, "inbound")
+    client = loopback(62, 50_001, 7777, "outbound")
+    for more in ((), (sock(6, 71), sock(7, 72))):
+        holder = Held(pid(2), (null(0), sock(5, 62), *more), mnt_ns=1)
+        graph = Graph([shell, holder], {61: served, 62: client, 71: tcp(71), 72: tcp(72)})
+        tie = find_tie(shell, graph)
+        assert tie is not None
+        assert through_own_task(tie, graph) is None
 
 
 def test_channels_in_a_circle_end():

@@ -149,7 +149,9 @@ class ProcessReleased(Struct, frozen=True, gc=False, tag=True, tag_field="event"
     reason: str
 
 
-FileChange = Literal["created", "written", "moved_in", "moved_out", "deleted", "attributes", "linked", "found", "opened"]
+FileChange = Literal[
+    "created", "written", "moved_in", "moved_out", "deleted", "attributes", "linked", "found", "opened"
+]
 """found: when the watch began, or began anew after a gap, the file was there and had changed since the baseline.
 opened: it was opened for reading and nothing of it changed; told of a short list of files only."""
 

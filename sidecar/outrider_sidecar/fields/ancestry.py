@@ -97,11 +97,18 @@ def apid_at(context: Context, index: str) -> int | None:
 
 
 def image_ancestors(context: Context) -> list[str]:
-    return [
-        base_name(ancestor.exe.path)
-        for ancestor in context.ancestors
-        if (drift := context.world.judge_exe(ancestor)) is not None and drift.verdict == "old"
-    ]
+    """`pip` is a script: what its interpreter was asked to run counts too, where both are the image's."""
+    found = []
+    for ancestor in context.ancestors:
+        drift = context.world.judge_exe(ancestor)
+        if drift is None or drift.verdict != "old":
+            continue
+        found.append(base_name(ancestor.exe.path))
+        if ancestor.script is not None:
+            script = context.world.judge(ancestor.script, ancestor.mnt_ns)
+            if script is not None and script.verdict == "old":
+                found.append(base_name(ancestor.script.path))
+    return found
 
 
 def lineage(context: Context) -> str | None:
@@ -181,7 +188,7 @@ FIELDS = (
         "proc.image_ancestors",
         "list[str]",
         image_ancestors,
-        doc="File names of those ancestors' executables that are unchanged since the container started.",
+        doc="File names of those ancestors' executables and scripts that are unchanged since the container started.",
         source="process tree and drift record",
     ),
     Field("proc.lineage", "str", lineage, doc="All ancestors' names, nearest first.", source=RECORD),

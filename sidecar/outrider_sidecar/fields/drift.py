@@ -61,6 +61,15 @@ def new_file(context: Context) -> str | None:
     return process.exe.path
 
 
+def new_file_changed_at(context: Context) -> int | None:
+    process = context.process
+    if process is None:
+        return None
+    if process.script is not None and (is_script_new(context) or is_script_undecided(context)):
+        return process.script.ctime_ns
+    return process.exe.ctime_ns
+
+
 def new_file_directory(context: Context) -> str | None:
     path = new_file(context)
     return posixpath.dirname(path) if path else None
@@ -103,6 +112,7 @@ FIELDS = (
     Field("proc.is_script_undecided", "bool", is_script_undecided, doc="That script may have changed."),
     Field("proc.script_drift", "str", script_drift, doc="Why that script counts as new, old or neither."),
     Field("proc.new_file", "str", new_file, doc="The new file that was executed: the program or the script."),
+    Field("proc.new_file_changed_at", "int", new_file_changed_at, unit="ns", doc="When that file changed (ctime)."),
     Field("proc.new_file_directory", "str", new_file_directory, doc="The directory of that file."),
     Field("proc.new_file_author", "str", new_file_author, doc="Who most likely made that file (inferred)."),
 )

@@ -14,10 +14,11 @@ import socket
 import stat
 from typing import Final
 
+from outrider_sidecar.linux.identity import identify
 from outrider_wire.events import Descriptor
 from outrider_wire.text import clean_text
 
-STANDARD: Final = ("fd/0", "fd/1", "fd/2")
+STANDARD: Final = (b"fd/0", b"fd/1", b"fd/2")
 NULL_DEVICE: Final = os.makedev(1, 3)
 _NO_TERMINAL: Final = -1
 
@@ -40,25 +41,35 @@ PIPE_DEVICE: Final = _device_of_pipes()
 SOCKET_DEVICE: Final = _device_of_sockets()
 
 
-def read_descriptor_at(here: int, fd: int) -> Descriptor:
-    """One descriptor of the process whose /proc directory is open as `here`. Raises OSError."""
-    name = STANDARD[fd] if fd < len(STANDARD) else f"fd/{fd}"
-    status = os.stat(name, dir_fd=here)
-    inode, device, mode = status.st_ino, status.st_dev, status.st_mode
+def read_descriptor_at(here: int, fd: int, before: Descriptor | None = None) -> Descriptor:
+    """One descriptor of the process whose /proc directory is open as `here`. Raises OSError.
+
+    `before` is what was read under the same number of this process or its parent: if the file is still the same,
+    so is the rest.
+    """
+    name = name_of(fd)
+    inode, device, mode, special = identify(here, name)
+    if before is not None and before.inode == inode and before.dev in (0, device) and before.fd == fd:
+        return before
     if device == SOCKET_DEVICE and stat.S_ISSOCK(mode):
         return Descriptor(fd, f"socket:[{inode}]", inode)
     if device == PIPE_DEVICE and stat.S_ISFIFO(mode):
         return Descriptor(fd, f"pipe:[{inode}]", inode, 0, _access(here, name))
-    if status.st_rdev == NULL_DEVICE and stat.S_ISCHR(mode):
+    if special == NULL_DEVICE and stat.S_ISCHR(mode):
         return Descriptor(fd, "/dev/null", inode, device)
-    target = os.readlink(name.encode(), dir_fd=here)
+    target = os.readlink(name, dir_fd=here)
     fifo = stat.S_ISFIFO(mode)
     access = _access(here, name) if fifo else ""
     tty_index = _tty_index(here, fd) if target.endswith((b"/ptmx", b"/ptmx (deleted)")) else _NO_TERMINAL
     return Descriptor(fd, clean_text(target), inode, device, access, tty_index, fifo)
 
 
-def _access(here: int, name: str) -> str:
+def name_of(fd: int) -> bytes:
+    """What a descriptor is called in its process's /proc directory."""
+    return STANDARD[fd] if fd < len(STANDARD) else b"fd/%d" % fd
+
+
+def _access(here: int, name: bytes) -> str:
     mode = os.lstat(name, dir_fd=here).st_mode
     return ("r" if mode & 0o400 else "") + ("w" if mode & 0o200 else "")
 

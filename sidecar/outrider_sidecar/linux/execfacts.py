@@ -2,7 +2,7 @@
 
 The guarded program waits while this runs, so the order and number of system calls is the design:
 
-- one O_PATH descriptor of /proc/PID; every name is looked up from there;
+- one O_PATH descriptor of /proc/PID, which stays open to serve the exit stop; every name is looked up from there;
 - `stat` gives parent, group, session, terminal, start time, name, and the stack pointer (startstack, field 28:
   at the exec stop nothing has been pushed yet), so that no register is read;
 - one process_vm_readv of the stack gives arguments, environment, ids and AT_EXECFN (see stack.py);
@@ -19,6 +19,7 @@ with more arguments than fit one read, is read from cmdline, environ and status 
 import os
 import time
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -27,8 +28,9 @@ from outrider_sidecar.decode.script import asked_to_run
 from outrider_sidecar.linux import ptrace
 from outrider_sidecar.linux.birth import Birth, parse_birth, parse_ids
 from outrider_sidecar.linux.descriptors import read_descriptor_at
+from outrider_sidecar.linux.directories import Directories
 from outrider_sidecar.linux.procfs import PROC, file_facts
-from outrider_sidecar.linux.rootpath import stat_in_root
+from outrider_sidecar.linux.rooted import stat_in_root
 from outrider_sidecar.linux.stack import MAX_ARGV_BYTES, InitialStack, decode_stack, is_64_bit
 from outrider_wire.events import Descriptor, FileFacts, ProcessExecuted, ProcessId, Seen, SocketFacts
 from outrider_wire.text import clean_text
@@ -40,10 +42,12 @@ STACK_BYTES: Final = 20 * 1024
 """Read at first: the kernel leaves a random gap of up to 8 KiB below the strings."""
 MAX_ENVIRONMENT_BYTES: Final = 128 * 1024
 MAX_KNOWN_NAMESPACES: Final = 1024
-_LOOK: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC
 NO_BIRTH: Final = Birth("", "", 0, 0, 0, 0, 0, 0)
 NO_STACK: Final = InitialStack(argv=[], environment=b"")
+
+_kept_environment = lru_cache(maxsize=1)(kept_environment)
+"""One program started again and again has one environment: comparing it is a tenth of taking it apart."""
 
 
 class Captured:
@@ -75,6 +79,13 @@ class Captured:
     def process(self) -> ProcessId:
         return ProcessId(self.pid, self.birth.start_ticks if self.birth else self.start_ticks)
 
+    def is_telling(self, young_ns: int) -> bool:
+        """Whether an attack begins so: a file that is gone or changed after `young_ns`, or streams that are sockets."""
+        status, script = self.exe_status, self.script
+        if status is None or not status.st_nlink or status.st_ctime_ns >= young_ns or self.sockets:
+            return True
+        return script is not None and script.ctime_ns >= young_ns
+
     def event(self, parent: ProcessId | None) -> ProcessExecuted:
         """The record of what was read."""
         birth, stack, status = self.birth or NO_BIRTH, self.stack, self.exe_status
@@ -87,7 +98,7 @@ class Captured:
             exe=file_facts(self.exe_path, status) if status else FileFacts(path=self.exe_path),
             argv=self.argv,
             execfn=self.execfn,
-            env=kept_environment(stack.environment),
+            env=_kept_environment(stack.environment),
             cwd=self.cwd,
             uid=stack.uid,
             euid=stack.euid,
@@ -114,39 +125,47 @@ class FactReader:
         self._proc = str(proc)
         self._sensor = sensor
         self._known_namespaces: set[int] = set()
+        self.directories = Directories(proc)
 
     def read(self, pid: int, *, parent: ProcessId | None, seen: Seen) -> ProcessExecuted:
         """What a process runs. Never raises ProcessGone: what could not be read stands in `missing`."""
-        return self.capture(pid, seen=seen).event(parent)
+        try:
+            return self.capture(pid, seen=seen).event(parent)
+        finally:
+            self.directories.close(pid)
 
     def capture(
-        self, pid: int, *, seen: Seen = "exec", start_ticks: int = 0, mnt_ns: tuple[int, int] = (0, 0)
+        self,
+        pid: int,
+        *,
+        seen: Seen = "exec",
+        start_ticks: int = 0,
+        mnt_ns: tuple[int, int] = (0, 0),
+        stdio: tuple[Descriptor, ...] = (),
     ) -> "Captured":
         """Read all that will be gone or changed later; with `seen` "exec" the process must be at its exec stop.
 
         `mnt_ns` is the mount namespace it had, and the device of the program it ran there: where the device is
-        still the same, so is the container, and the namespace is not read again.
+        still the same, so is the container, and the namespace is not read again. `stdio` are its descriptors as
+        read before, of it or of its parent. The directory of the process stays open in `directories`.
         """
         captured = Captured(pid, seen, start_ticks, self._sensor)
         try:
-            here = os.open(f"{self._proc}/{pid}", _LOOK)
+            here = self.directories.open(pid)
         except OSError:
             captured.missing.append("process")
             return captured
-        try:
-            self._fill(captured, here, mnt_ns)
-        finally:
-            os.close(here)
+        self._fill(captured, here, mnt_ns, stdio)
         return captured
 
-    def _fill(self, captured: "Captured", here: int, before: tuple[int, int]) -> None:
+    def _fill(self, captured: "Captured", here: int, before: tuple[int, int], stdio: tuple[Descriptor, ...]) -> None:
         missing = captured.missing
         captured.birth = birth = _birth(here, missing)
         captured.exe_path, captured.exe_status = exe_path, status = _exe(here, missing)
         captured.cwd = cwd = _link(here, b"cwd", missing, "cwd")
         same = before[0] and status is not None and before[1] == status.st_dev
         captured.mnt_ns = mnt_ns = before[0] if same else _mount_namespace(here, missing)
-        captured.stdio, inodes = _stdio(here)
+        captured.stdio, inodes = _stdio(here, stdio)
         if inodes:
             captured.sockets = self.sockets(inodes, missing)
         pointer = birth.stack if birth and captured.seen == "exec" else 0
@@ -242,12 +261,12 @@ def _mount_namespace(here: int, missing: list[str]) -> int:
         return 0
 
 
-def _stdio(here: int) -> tuple[tuple[Descriptor, ...], list[int]]:
+def _stdio(here: int, before: tuple[Descriptor, ...]) -> tuple[tuple[Descriptor, ...], list[int]]:
     """Descriptors 0 to 2, and the inodes of those that are sockets."""
     found, sockets = [], []
     for fd in (0, 1, 2):
         try:
-            descriptor = read_descriptor_at(here, fd)
+            descriptor = read_descriptor_at(here, fd, before[fd] if fd < len(before) else None)
         except OSError:
             continue  # closed: a program may start without it
         found.append(descriptor)

@@ -10,54 +10,56 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from outrider_sidecar.linux.descriptors import read_descriptor_at
+from outrider_sidecar.linux.descriptors import name_of, read_descriptor_at
+from outrider_sidecar.linux.identity import identify, size_of
 from outrider_sidecar.linux.procfs import PROC, file_facts
-from outrider_sidecar.linux.rootpath import stat_in_root
+from outrider_sidecar.linux.rooted import stat_in_root
 from outrider_wire.events import Descriptor, FileFacts
 from outrider_wire.text import clean_text
 
 MAX_HELD: Final = 64
 MAX_LIBRARIES: Final = 256
 MAX_MAPS_BYTES: Final = 1024 * 1024
-_LOOK: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_CHANNELS: Final = frozenset({stat.S_IFSOCK, stat.S_IFIFO})
+_TYPE: Final = 0o170000
 TERMINALS: Final = frozenset({4, 5, *range(128, 144)})
 """Major device numbers of consoles, /dev/tty and /dev/ptmx, and of both sides of pseudo-terminals."""
 
 
-def held_descriptors(pid: int, at_exec: tuple[Descriptor, ...] = (), *, proc: Path = PROC) -> tuple[Descriptor, ...]:
+def held_descriptors(here: int, at_exec: tuple[Descriptor, ...] = ()) -> tuple[Descriptor, ...]:
     """The first MAX_HELD sockets, pipes, fifos and terminals that a process has open; () where it is gone.
 
-    `at_exec` are descriptors read before: one that is still of the same file is not read again.
+    `here` is its /proc directory. `at_exec` are descriptors read before: one that is still of the same file is not
+    read again.
     """
     try:
-        here = os.open(f"{proc}/{pid}", _LOOK)
-    except OSError:
-        return ()
-    try:
         known = {each.fd: each for each in at_exec}
-        count = os.stat("fd", dir_fd=here).st_size  # the number of descriptors since Linux 6.2, 0 before
-        numbers = known if 0 < count == len(known) else _numbers(f"{proc}/{pid}/fd")
+        count = size_of(here, b"fd")  # the number of descriptors since Linux 6.2, 0 before
         try:
-            return tuple(_channels(here, numbers, known))
+            return _channels(here, known if 0 < count == len(known) else _numbers(here), known)
         except FileNotFoundError:
-            return tuple(_channels(here, _numbers(f"{proc}/{pid}/fd"), {}))
+            return _channels(here, _numbers(here), {})
     except OSError:
         return ()
+
+
+def _numbers(here: int) -> list[int]:
+    directory = os.open("fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=here)
+    try:
+        return sorted(map(int, os.listdir(directory)))[:MAX_HELD]
     finally:
-        os.close(here)
+        os.close(directory)
 
 
-def _numbers(directory: str) -> list[int]:
-    return sorted(map(int, os.listdir(directory)))[:MAX_HELD]
-
-
-def _channels(here: int, numbers: Iterable[int], known: dict[int, Descriptor]) -> Iterator[Descriptor]:
+def _channels(here: int, numbers: Iterable[int], known: dict[int, Descriptor]) -> tuple[Descriptor, ...]:
+    found = []
     for fd in numbers:
-        status = os.stat(f"fd/{fd}", dir_fd=here)
-        if stat.S_ISSOCK(status.st_mode) or stat.S_ISFIFO(status.st_mode) or os.major(status.st_rdev) in TERMINALS:
+        inode, device, mode, special = identify(here, name_of(fd))
+        if mode & _TYPE in _CHANNELS or (special and os.major(special) in TERMINALS):
             before = known.get(fd)
-            same = before is not None and before.inode == status.st_ino and before.dev in (0, status.st_dev)
-            yield before if before is not None and same else read_descriptor_at(here, fd)
+            same = before is not None and before.inode == inode and before.dev in (0, device)
+            found.append(before if before is not None and same else read_descriptor_at(here, fd))
+    return tuple(found)
 
 
 def mapped_files(maps: bytes) -> Iterator[tuple[int, int, bytes]]:

@@ -31,7 +31,6 @@ MAX_DESCRIPTORS: Final = 4096
 """Most descriptors read of one process; past that the rest is not looked at."""
 
 _GONE = (errno.ENOENT, errno.ESRCH)
-_ACCESS = {os.O_RDONLY: "r", os.O_WRONLY: "w", os.O_RDWR: "rw"}
 
 
 @contextmanager
@@ -175,7 +174,7 @@ def read_descriptor(pid: int, fd: int | str, *, proc: Path = PROC) -> Descriptor
             for line in info.splitlines():
                 if line.startswith(b"tty-index:"):
                     tty_index = int(line.partition(b":")[2])
-        return Descriptor(fd=int(fd), target=target, inode=inode, dev=dev, access=access, tty_index=tty_index, fifo=fifo)
+        return Descriptor(int(fd), target, inode, dev, access, tty_index, fifo)
 
 
 def read_descriptors(pid: int, *, limit: int = MAX_DESCRIPTORS, proc: Path = PROC) -> tuple[Descriptor, ...]:

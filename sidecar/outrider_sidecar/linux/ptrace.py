@@ -23,7 +23,6 @@ Facts that shape this file, and what we make of them:
 """
 
 import ctypes
-import errno
 import signal
 from typing import Final
 
@@ -62,17 +61,15 @@ NT_PRSTATUS: Final = 1
 
 GROUP_STOPS: Final = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 
-NO_TRACEE: Final = -1
-INTERRUPTED: Final = 0
-
 _ptrace = function("ptrace", *(ctypes.c_long,) * 4, result=ctypes.c_long)
-_waitpid = function("waitpid", ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
 
-# The same function for the requests made at every stop: nobody asks for their errno, and the tracer's one thread
-# has nobody to hand the GIL to.
-_request = ctypes.PyDLL(None).ptrace
-_request.argtypes = (ctypes.c_long,) * 4
-_request.restype = ctypes.c_long
+# The same functions for what is done at every stop: nobody asks for their errno, and the tracer's one thread has
+# nobody to hand the GIL to. Argument types are not declared, because ctypes would convert each by a call of its
+# own: integers go as C ints, addresses as `byref` objects.
+_fast = ctypes.PyDLL(None)
+_request = _fast.ptrace
+_wait = _fast.waitpid
+_read_memory = _fast.process_vm_readv
 _process_vm_readv = function(
     "process_vm_readv",
     ctypes.c_int,
@@ -85,9 +82,9 @@ _process_vm_readv = function(
 )
 
 _status = ctypes.c_int()
-_status_at = ctypes.addressof(_status)
+_status_at = ctypes.byref(_status)
 _message = ctypes.c_ulong()
-_message_at = ctypes.addressof(_message)
+_message_at = ctypes.byref(_message)
 
 
 class _Iovec(ctypes.Structure):
@@ -95,10 +92,10 @@ class _Iovec(ctypes.Structure):
 
 
 _local, _remote = _Iovec(), _Iovec()
-_local_at, _remote_at = ctypes.addressof(_local), ctypes.addressof(_remote)
+_local_at, _remote_at = ctypes.byref(_local), ctypes.byref(_remote)
 _memory = ctypes.create_string_buffer(256 * 1024)
 _memory_view = memoryview(_memory).cast("B")
-_memory_at = ctypes.addressof(_memory)
+_local.base = ctypes.addressof(_memory)
 MAX_READ_BYTES: Final = len(_memory_view)
 
 
@@ -155,17 +152,17 @@ def registers(tid: int) -> bytes:
 
 
 def wait_any(flags: int = WALL) -> tuple[int, int]:
-    """(tid, status) of the next report; tid INTERRUPTED: a signal or nothing yet; NO_TRACEE: nobody to wait for."""
-    tid: int = _waitpid(-1, _status_at, flags)
-    if tid >= 0:
-        return tid, _status.value
-    return (NO_TRACEE if ctypes.get_errno() == errno.ECHILD else INTERRUPTED), 0
+    """(tid, status) of the next report; tid 0: nothing yet; below 0: a signal came, or there is nobody to wait for."""
+    tid: int = _wait(-1, _status_at, flags)
+    return tid, _status.value
 
 
 def read_memory(pid: int, address: int, size_bytes: int) -> bytes:
     """Up to `size_bytes` (and MAX_READ_BYTES) of a process's memory, less where the mapping ends. Raises OSError."""
     size_bytes = min(size_bytes, MAX_READ_BYTES)
-    _local.base, _local.length = _memory_at, size_bytes
-    _remote.base, _remote.length = address, size_bytes
-    count = check(_process_vm_readv(pid, _local_at, 1, _remote_at, 1, 0), f"process_vm_readv {pid}")
+    _local.length = _remote.length = size_bytes
+    _remote.base = address
+    count = _read_memory(pid, _local_at, 1, _remote_at, 1, 0)
+    if count < 0:  # once more, for the reason
+        count = check(_process_vm_readv(pid, _local_at, 1, _remote_at, 1, 0), f"process_vm_readv {pid}")
     return bytes(_memory_view[:count])

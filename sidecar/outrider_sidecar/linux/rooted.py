@@ -39,7 +39,8 @@ MAX_LINKS: Final = 40
 
 _DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPENAT2: Final = 437  # the same number on every architecture
-_RESOLVE: Final = 0x10 | 0x04 | 0x02  # IN_ROOT, NO_SYMLINKS, NO_MAGICLINKS
+_IN_ROOT: Final = 0x10 | 0x02  # IN_ROOT, NO_MAGICLINKS
+_NO_LINKS: Final = _IN_ROOT | 0x04  # and NO_SYMLINKS
 _syscall = function(
     "syscall", ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t, result=ctypes.c_long
 )
@@ -76,15 +77,36 @@ def open_beneath(root: int, path: bytes, flags: int) -> int:
     """A descriptor of `path` in `root`, no symbolic link followed anywhere. Raises OSError."""
     flags |= os.O_NOFOLLOW | os.O_CLOEXEC
     relative = path.strip(b"/") or b"."
-    if _Openat2.works:
-        how = _HOW.pack(flags, 0, _RESOLVE)
-        fd = _syscall(_OPENAT2, root, relative, how, _HOW.size)
-        if fd >= 0:
-            return int(fd)
-        if ctypes.get_errno() not in (errno.ENOSYS, errno.EPERM):
-            return check(fd, "openat2")
-        _Openat2.works = False
-    return _walk(root, relative, flags)
+    fd = _try_openat2(root, relative, flags, _NO_LINKS)
+    return _walk(root, relative, flags) if fd is None else fd
+
+
+def stat_in_root(root: str, path: bytes) -> os.stat_result:
+    """stat(2) of a path as a process with this root (`/proc/PID/root`) names it, links followed. Raises OSError."""
+    root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fd = _try_openat2(root_fd, path or b".", os.O_PATH | os.O_CLOEXEC, _IN_ROOT)
+        if fd is None:
+            fd = open_beneath(root_fd, resolve(root_fd, path), os.O_PATH)
+        try:
+            return os.fstat(fd)
+        finally:
+            os.close(fd)
+    finally:
+        os.close(root_fd)
+
+
+def _try_openat2(root: int, path: bytes, flags: int, resolve_flags: int) -> int | None:
+    """A descriptor by openat2(2); None where the kernel does not have it or a seccomp profile refuses it."""
+    if not _Openat2.works:
+        return None
+    fd = _syscall(_OPENAT2, root, path, _HOW.pack(flags, 0, resolve_flags), _HOW.size)
+    if fd >= 0:
+        return int(fd)
+    if ctypes.get_errno() not in (errno.ENOSYS, errno.EPERM):
+        return check(fd, "openat2")
+    _Openat2.works = False
+    return None
 
 
 def _walk(root: int, relative: bytes, flags: int) -> int:

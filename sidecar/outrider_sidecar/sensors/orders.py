@@ -1,14 +1,16 @@
 """Libraries a program is started with orders to load: LD_PRELOAD, LD_AUDIT, LD_LIBRARY_PATH and /etc/ld.so.preload."""
 
+import os
 from collections.abc import Callable, Iterable
 from typing import Final
 
 from outrider_sidecar.decode.preload import candidates, library_directories, parse_ld_so_preload, preloaded
 from outrider_sidecar.linux.procfs import PROC, file_facts, read_bytes
-from outrider_sidecar.linux.rootpath import stat_in_root
+from outrider_sidecar.linux.rooted import stat_in_root
 from outrider_wire.events import FileChanged, FileFacts, LibraryLoaded, ProcessExecuted
 
 LD_SO_PRELOAD: Final = "/etc/ld.so.preload"
+LOOK_EVERY_NS: Final = 100_000_000
 MAX_PRELOAD_BYTES: Final = 64 * 1024
 
 RootsOf = Callable[[int, int], Iterable[str]]
@@ -22,9 +24,11 @@ class LibraryOrders:
         self._roots_of = roots_of
         self._for_all: dict[int, tuple[str, ...]] = {}
         self._told: set[tuple[int, str]] = set()
+        self._looked_at_ns: dict[int, int] = {}
 
     def of(self, event: ProcessExecuted) -> list[LibraryLoaded]:
         """What this program was started with orders to load, as it lies in its container."""
+        self._look_again(event)
         names = preloaded(event)
         everywhere = self._for_all.get(event.mnt_ns, ())
         if not names and not everywhere:
@@ -40,16 +44,28 @@ class LibraryOrders:
 
     def changed(self, event: FileChanged) -> None:
         """Read /etc/ld.so.preload again where it changed: every program started from now on obeys it."""
-        if event.file.path != LD_SO_PRELOAD:
-            return
-        for root in self._roots_of(0, event.mnt_ns):
+        if event.file.path == LD_SO_PRELOAD:
+            self._read(0, event.mnt_ns)
+
+    def _look_again(self, event: ProcessExecuted) -> None:
+        """The watch may be behind, or not there yet: look for the file now and then, at an exec."""
+        if event.at_ns - self._looked_at_ns.get(event.mnt_ns, 0) >= LOOK_EVERY_NS:
+            self._looked_at_ns[event.mnt_ns] = event.at_ns
+            self._read(event.process.pid, event.mnt_ns)
+
+    def _read(self, pid: int, mnt_ns: int) -> None:
+        for root in self._roots_of(pid, mnt_ns):
             try:
                 content = read_bytes(root + LD_SO_PRELOAD, limit=MAX_PRELOAD_BYTES)
+            except FileNotFoundError:
+                if not os.path.exists(root):
+                    continue  # that process ended: the next root tells
+                break
             except OSError:
                 continue
-            self._for_all[event.mnt_ns] = tuple(parse_ld_so_preload(content))
+            self._for_all[mnt_ns] = tuple(parse_ld_so_preload(content))
             return
-        self._for_all.pop(event.mnt_ns, None)
+        self._for_all.pop(mnt_ns, None)
 
     def _stat_all(self, event: ProcessExecuted, paths: Iterable[str]) -> list[FileFacts]:
         found = []

@@ -10,6 +10,7 @@ started after, did not do it, however late the watch tells.
 import posixpath
 from typing import Final
 
+from outrider_sidecar.world.shells import SHELL_NAMES, base_name
 from outrider_sidecar.world.tree import Process, ProcessTree
 from outrider_wire.events import FileChanged, NameQueried, ProcessId
 
@@ -19,6 +20,7 @@ MAX_CANDIDATES: Final = 64
 CTIME_GRAIN_NS: Final = 20_000_000
 """A file's ctime may lie this far behind the clock: file systems take it from the last timer tick."""
 _LEAVE_A_TIME: Final = ("created", "written", "attributes", "linked", "moved_in")
+FRESH_NS: Final = 1_000_000_000
 
 
 def infer_author(tree: ProcessTree, event: FileChanged) -> ProcessId | None:
@@ -32,11 +34,19 @@ def infer_author(tree: ProcessTree, event: FileChanged) -> ProcessId | None:
 
 
 def infer_asker(tree: ProcessTree, event: NameQueried) -> ProcessId | None:
-    """The process that most likely asked for a name: one whose arguments hold it, or None."""
+    """The process that most likely asked for a name, or None.
+
+    One whose arguments hold the name; else the only program, shells aside, that began shortly before.
+    """
     ended = [p for p in tree.recent_dead(limit=MAX_CANDIDATES) if event.at_ns <= p.exited_at_ns]
     living = [p for p in tree.living()[:MAX_CANDIDATES] if p.started_at_ns <= event.at_ns]
-    named = [p for p in (*ended, *living) if any(event.name in argument.lower() for argument in p.argv[1:])]
-    return max(named, key=lambda p: p.executed_at_ns).id if named else None
+    candidates = [p for p in (*ended, *living) if p.executed_at_ns]
+    named = [p for p in candidates if any(event.name in argument.lower() for argument in p.argv[1:])]
+    if named:
+        return max(named, key=lambda p: p.executed_at_ns).id
+    fresh = [p for p in candidates if 0 <= event.at_ns - p.executed_at_ns < FRESH_NS]
+    fresh = [p for p in fresh if base_name(p.exe.path) not in SHELL_NAMES]
+    return fresh[0].id if len(fresh) == 1 else None
 
 
 def _was_there(process: Process, event: FileChanged) -> bool:

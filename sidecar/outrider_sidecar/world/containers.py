@@ -17,6 +17,8 @@ from outrider_wire.events import ProcessId
 from outrider_wire.findings import ContainerView, TaskView
 
 MAX_CONTAINERS: Final = 256
+NAMED_WITHIN_NS: Final = 500_000_000
+"""The metadata endpoint names a new container within this, or much later."""
 _ID: Final = re.compile(r"(?<![0-9a-f])([0-9a-f]{32}-\d{1,10}|[0-9a-f]{64})(?![0-9a-f])")
 
 
@@ -58,6 +60,8 @@ class Containers:
 
     def __init__(self, new_drift: Callable[[int, int], DriftRecord], *, own_mnt_ns: int = 0) -> None:
         self.task: TaskView | None = None
+        self.may_be_named = False
+        """Whether there is a metadata endpoint that may yet name a container."""
         self._new_drift = new_drift
         self._own_mnt_ns = own_mnt_ns
         self._by_ns: dict[int, Container] = {}
@@ -94,6 +98,12 @@ class Containers:
         self._self_id = self_id
         for container in self._by_ns.values():
             self._name(container)
+
+    def awaits_name(self, mnt_ns: int, at_ns: int) -> bool:
+        """Whether a container was seen so lately that its name is still on its way."""
+        container = self._by_ns.get(mnt_ns)
+        waits = self.may_be_named and container is not None and not container.name
+        return waits and container is not None and at_ns - container.first_seen_ns < NAMED_WITHIN_NS
 
     def unnamed(self) -> bool:
         """Whether some container is still without a name that the endpoint could tell."""

@@ -90,9 +90,7 @@ def _unwatched(_: str) -> int | None:
 class DriftRecord:
     """What was seen of the files of one container since its baseline."""
 
-    def __init__(
-        self, baseline_ns: int, watched_since: WatchedSince = _unwatched, *, max_seen: int = MAX_SEEN
-    ) -> None:
+    def __init__(self, baseline_ns: int, watched_since: WatchedSince = _unwatched, *, max_seen: int = MAX_SEEN) -> None:
         self.baseline_ns = baseline_ns
         self._watched_since = watched_since
         self._max_seen = max_seen

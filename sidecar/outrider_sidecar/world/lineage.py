@@ -79,7 +79,7 @@ class Graph:
         self._by_process = {h.process: h for h in held}
         self._writers = _index(held, _writable_channel)
         self._readers = _index(held, _readable_channel)
-        self._unix = _index(held, _unix_inode)
+        self._sockets = _index(held, _socket_inode)
         self._masters = [(h, d) for h in held for d in h.descriptors if d.tty_index >= 0]
 
     def of(self, process: ProcessId) -> Held | None:
@@ -97,6 +97,23 @@ class Graph:
         facts = self.sockets.get(descriptor.inode) if descriptor.target.startswith("socket:[") else None
         return facts is not None and facts.state == "LISTEN"
 
+    def other_end(self, connection: SocketFacts) -> list[Held]:
+        """Who in this task holds the other end of a connection, where that is here too."""
+        here = (connection.remote, connection.remote_port, connection.local, connection.local_port)
+        inodes = {
+            inode
+            for inode, s in self.sockets.items()
+            if s.protocol == connection.protocol and (s.local, s.local_port, s.remote, s.remote_port) == here
+        }
+        return [holder for inode in inodes for holder in self._sockets.get((0, inode), [])]
+
+    def leads_on(self, descriptor: Descriptor, *, feeding: bool) -> bool:
+        """Whether commands may come, or answers go, through a descriptor that is no standard stream."""
+        if descriptor.target.startswith("socket:["):
+            facts = self.sockets.get(descriptor.inode)
+            return facts is not None and facts.protocol == "unix" and facts.peer_inode != 0
+        return (_readable_channel if feeding else _writable_channel)(descriptor) is not None
+
     def others(self, shell: Held, descriptor: Descriptor, *, feeding: bool) -> list[tuple[Held, str, str]]:
         """Processes at the other end of a channel: (holder, kind of channel, in words)."""
         target = descriptor.target
@@ -106,7 +123,7 @@ class Graph:
             peer = self.sockets.get(descriptor.inode)
             if peer is None or peer.protocol != "unix" or not peer.peer_inode:
                 return []
-            holders = self._unix.get((0, peer.peer_inode), [])
+            holders = self._sockets.get((0, peer.peer_inode), [])
             return [(h, "pair", f"socket pair with pid {h.process.pid}") for h in holders if h is not shell]
         ends = self._writers if feeding else self._readers
         name = "pipe" if target.startswith("pipe:[") else f"fifo {target}"
@@ -162,6 +179,30 @@ def find_tie(shell: Held, graph: Graph, *, persisted: bool = False) -> FoundTie 
         tie = "pipe-near-socket"
     via = tuple(dict.fromkeys(incoming.via + outgoing.via))
     return FoundTie(tie, incoming.connection, incoming.holder or outgoing.holder, via, certain)
+
+
+def through_own_task(tie: FoundTie, graph: Graph) -> FoundTie | None:
+    """Where a tie really leads whose other end is in this task as well: a loopback hop, as `ssh -R` makes one.
+
+    The program at that end must do nothing but relay: one more connection, opened from here, and no listener.
+    """
+    for holder in graph.other_end(tie.connection):
+        connections = [c for d in holder.descriptors if (c := graph.connection(d))]
+        onward = [c for c in connections if c.direction != "inbound" and not _is_mirror(c, tie.connection)]
+        if len(onward) != 1 or len(connections) > 2:
+            continue
+        hop = f"a connection within the task to pid {holder.process.pid}"
+        return FoundTie("pipe-through-relay", onward[0], holder.process, (*tie.via, hop))
+    return None
+
+
+def _is_mirror(one: SocketFacts, other: SocketFacts) -> bool:
+    return (one.local, one.local_port, one.remote, one.remote_port) == (
+        other.remote,
+        other.remote_port,
+        other.local,
+        other.local_port,
+    )
 
 
 def feeding_connection(shell: Held, graph: Graph) -> SocketFacts | None:
@@ -239,7 +280,7 @@ def _onward(
     seen = visited | {end.process, holder.process}
     first = 0 if feeding else 1
     for stream in sorted(holder.descriptors, key=lambda d: d.fd != first):
-        if stream.fd == first or (_readable_channel if feeding else _writable_channel)(stream):
+        if stream.fd == first or graph.leads_on(stream, feeding=feeding):
             onward = _follow(holder, stream, graph, feeding=feeding, steps=steps - 1, visited=seen)
             if onward is not None:
                 return onward
@@ -253,14 +294,16 @@ def _channel_is_standard(holder: Held, end: Held) -> bool:
 
 
 def _nothing_else(holder: Held, end: Held, graph: Graph) -> bool:
-    """The holder has nothing but one connection, its channels to the shell, and a few odds and ends."""
+    """The holder has nothing but one connection, its channels to the shell, an event loop, and a few odds and ends."""
     channels = {_channel_key(d) for d in end.descriptors if d.fd <= 2} - {None}
     pairs = {f.peer_inode for d in end.descriptors if (f := graph.sockets.get(d.inode)) and f.protocol == "unix"}
     connections: set[int] = set()
     extras = 0
     for descriptor in holder.descriptors:
-        if graph.is_listening(descriptor) or descriptor.target.startswith("anon_inode:"):
+        if graph.is_listening(descriptor):
             return False
+        if descriptor.target.startswith("anon_inode:"):
+            continue  # an event loop is no other business, and one eventfd must not hide a relay
         if graph.connection(descriptor):
             connections.add(descriptor.inode)
         elif not (_channel_key(descriptor) in channels or descriptor.inode in pairs or descriptor.fd <= 2):
@@ -273,7 +316,8 @@ def _prefer_outbound(connections: Iterable[SocketFacts]) -> SocketFacts:
 
 
 def _same_remote(one: SocketFacts, other: SocketFacts) -> bool:
-    return one.inode == other.inode or (one.remote, one.remote_port) == (other.remote, other.remote_port)
+    """One connection, or two to one host: commands may come over the one and answers go over the other."""
+    return one.inode == other.inode or one.remote == other.remote
 
 
 def direction_of(connection: SocketFacts, seen: Direction) -> Direction:
@@ -307,5 +351,5 @@ def _readable_channel(descriptor: Descriptor) -> _Key | None:
     return _channel_key(descriptor) if "r" in descriptor.access else None
 
 
-def _unix_inode(descriptor: Descriptor) -> _Key | None:
+def _socket_inode(descriptor: Descriptor) -> _Key | None:
     return (0, descriptor.inode) if descriptor.target.startswith("socket:[") else None

@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from outrider_sidecar.world.lineage import FoundTie, Graph, Held, feeding_connection, find_tie
+from outrider_sidecar.world.lineage import FoundTie, Graph, Held, feeding_connection, find_tie, through_own_task
 from outrider_sidecar.world.shells import Shells, reads_commands_from_stdin
 from outrider_sidecar.world.tree import Process, ProcessTree
 from outrider_wire.events import (
@@ -86,7 +86,7 @@ class TieTracker:
         direct = _direct_tie(process)
         is_shell = bool(process.stdio) and _has_channel(process.stdio) and self._shells.is_shell(process)
         if direct is not None and (is_shell or direct.certain):
-            return self._tell(process, direct, at_ns)
+            return [*self._tell(process, direct, at_ns), *self._tell_hop(process, direct, at_ns)]
         if is_shell and reads_commands_from_stdin(process.argv) and process.script is None:
             self._watch(process)
             return self._look_at([self._watched[process.id]], at_ns)
@@ -171,8 +171,19 @@ class TieTracker:
                 watched.uncertain, watched.uncertain_since_s = tie, now_s
             return False
         found.extend(self._tell(watched.process, tie, at_ns))
+        found.extend(self._tell_hop(watched.process, tie, at_ns))
         self._watched.pop(watched.process.id, None)
         return True
+
+    def _tell_hop(self, process: Process, tie: FoundTie, at_ns: int) -> list[StdioTied]:
+        """An inbound connection from this very task may be a hop of one that leads out."""
+        connection = tie.connection
+        if connection.remote != connection.local or self.direction_of(connection) == "outbound":
+            return []
+        held, sockets = self._look(self._everybody())
+        graph = Graph([*held, *self._ended()], dict(sockets) | self._ended_sockets())
+        onward = through_own_task(tie, graph)
+        return self._tell(process, onward, at_ns) if onward is not None else []
 
     def _answered(self, child: Process, socket: SocketFacts, at_ns: int) -> list[StdioTied]:
         """A child writes to a connection: is its shell fed by the same one?"""
@@ -182,7 +193,11 @@ class TieTracker:
         relatives = [shell, *(p for p in self._tree.living() if p.parent in (shell.id, shell.parent))]
         held, sockets = self._look(relatives)
         graph = Graph([*held, *self._ended()], {socket.inode: socket} | dict(sockets) | self._ended_sockets())
-        feeding = feeding_connection(graph.of(shell.id) or _as_held(shell), graph)
+        shell_held = graph.of(shell.id) or _as_held(shell)
+        if _speaks_on_own_descriptor(shell_held, child, socket):
+            via = (f"descriptor of the shell is the connection, and pid {child.id.pid} answers on it",)
+            return self._tell(shell, FoundTie("socket", socket, shell.id, via), at_ns)
+        feeding = feeding_connection(shell_held, graph)
         if feeding is None or (feeding.remote, feeding.remote_port) != (socket.remote, socket.remote_port):
             return []
         via = (f"commands read from the connection, answers written to it by pid {child.id.pid}",)
@@ -273,6 +288,17 @@ def _direct_tie(process: Process) -> FoundTie | None:
     if source.inode != sink.inode and (source.remote, source.remote_port) != (sink.remote, sink.remote_port):
         return None
     return FoundTie("socket", source, process.id, ("descriptors 0 and 1 are the connection",))
+
+
+def _speaks_on_own_descriptor(shell: Held, child: Process, socket: SocketFacts) -> bool:
+    """`while read -r -u5 line; do eval "$line" >&5 2>&5; done`: the shell keeps the connection above its streams.
+
+    Output and errors both: a script that sends a measurement somewhere sends its output alone. A shell that has the
+    connection as its own streams got it from whoever logs to it.
+    """
+    fds = {d.fd for d in shell.descriptors if d.inode == socket.inode and d.target.startswith("socket:[")}
+    streams = {d.fd for d in child.stdio if d.inode == socket.inode and d.target.startswith("socket:[")}
+    return bool(fds) and min(fds) > 2 and {1, 2} <= streams
 
 
 def _answers_to_socket(process: Process) -> SocketFacts | None:

@@ -50,7 +50,7 @@ def run_tracer(
     """
     outlet = Outlet(pipe_fd, record=options.record)
     reader = FactReader(find_sockets=options.open_sockets() if options.open_sockets else None, proc=options.proc)
-    table = Table()
+    table = Table(reader.directories.close)
     releases = ReleaseList(options.released_names, options.released_paths)
     teller = Teller(options, outlet, heartbeat, reader, table)
     finder = Finder(options, table, teller, releases)

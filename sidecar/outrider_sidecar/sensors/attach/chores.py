@@ -1,8 +1,8 @@
 """What the tracer does once a tick, between stops: each part is bounded, none waits.
 
-A tick takes the newest pids, tells of forks that did not exec, takes a few steps of a sweep, says that the
-tracer moves, and looks whether the supervisor does. A supervisor that was stopped is killed: its end ends the
-tracer, too (PR_SET_PDEATHSIG), and frees everybody.
+Waking is what costs when nothing happens, so a calm tick is one read. Any other takes the newest pids, tells of
+forks that did not exec, takes a few steps of a sweep, says that the tracer moves, and looks whether the supervisor
+does. A supervisor that was stopped is killed: its end ends the tracer, too (PR_SET_PDEATHSIG), and frees everybody.
 """
 
 import gc
@@ -25,7 +25,8 @@ from outrider_sidecar.watchdog import Watch
 SWEEP_STEPS: Final = 16
 MAX_TOLD: Final = 64
 """Most forks without an exec told of in one tick."""
-EARLY_WAIT_NS: Final = 20_000_000
+CALM_TICKS: Final = 5
+"""While nothing happens, only each fifth tick does more than look at the newest pid."""
 
 
 class Chores:
@@ -57,9 +58,12 @@ class Chores:
         self._sweep_at = time.monotonic() + options.sweep_s
         self._steps: Iterator[None] = iter(())
         self._waiting_early: set[int] = set()
-        self._now_ns = 0
+        self._ticks = 0
 
     def __call__(self) -> None:
+        self._ticks += 1
+        if self._finder.sees_nothing_new() and self._table.is_quiet() and self._ticks % CALM_TICKS:
+            return
         now_ns = time.monotonic_ns()
         self._heartbeat.beat(Slot.TRACER_BEAT, now_ns)
         self._look_after_supervisor(now_ns)

@@ -41,16 +41,26 @@ class Finder:
         self._own_pid = os.getpid()
         self._loadavg = os.open(f"{options.proc}/loadavg", os.O_RDONLY | os.O_CLOEXEC)
         self._newest = self._read_newest()
+        self._newest_text = b" %d\n" % self._newest
         self._unseen: list[int] = []
+        self._undecided: set[int] = set()
+        """Processes of containers that may be left untraced: looked at each tick until that is known."""
         self._off: dict[int, bool] = {0: False}
         self._polled: dict[int, Tracee] = {}
+        self._outsiders: set[int] = set()
+        """Processes found not to be covered since the last sweep, where their children are not covered either."""
         self.overrun = False
+
+    def sees_nothing_new(self) -> bool:
+        """Whether no pid was made since the last look, and none waits to be looked at again: one system call."""
+        return not (self._unseen or self._undecided) and os.pread(self._loadavg, 128, 0).endswith(self._newest_text)
 
     def look_for_new(self) -> None:
         """Look at the pids made since the last call. Sets `overrun` where only a sweep can tell."""
         newest, before = self._read_newest(), self._newest
         again, self._unseen = self._unseen, []
         self._newest = newest
+        self._newest_text = b" %d\n" % newest
         if newest < before or newest - before > MAX_LOOKS * 64:
             self.overrun = True
             return
@@ -60,13 +70,14 @@ class Finder:
         for pid in strangers[:MAX_LOOKS]:
             if not self.look_at(pid, "found"):
                 self._unseen.append(pid)
-        for pid in again:
+        undecided, self._undecided = self._undecided, set()
+        for pid in (*again, *undecided):
             self.look_at(pid, "found")
 
     def walk(self, seen: Seen) -> Iterator[None]:
         """Look at every process there is, one a step; then forget those that are gone."""
-        pids = list_pids(proc=self._proc)
-        for pid in pids:
+        self._outsiders.clear()
+        for pid in list_pids(proc=self._proc):
             tracee = self._table.by_tid.get(pid)
             if tracee is not None:
                 self._check_hold(tracee)
@@ -104,9 +115,13 @@ class Finder:
         if known is None:
             if len(self._off) > MAX_OFF_KNOWN:
                 self._off = {0: False}
-            known = not self._options.scope.covers(pid, mnt_ns, lambda _root: True) or self._options.tracing_off(
-                mnt_ns, self._cgroup(pid)
-            )
+            if not self._options.scope.covers(pid, mnt_ns, lambda _root: True):
+                known = True
+            else:
+                known = self._options.tracing_off(mnt_ns, self._cgroup(pid))
+            if known is None:
+                self._undecided.add(pid)
+                return True
             self._off[mnt_ns] = known
         return known
 
@@ -120,11 +135,16 @@ class Finder:
         return len(self._polled)
 
     def _look_at_process(self, pid: int, standing: Standing, seen: Seen) -> None:
+        if standing.ppid in self._outsiders and not self._options.scope.covers(pid, 0, lambda _root: False):
+            self._outsiders.add(pid)
+            return
         try:
             mnt_ns = os.stat(f"{self._proc}/{pid}/ns/mnt").st_ino
         except OSError:
             mnt_ns = 0  # going, or forbidden: seizing will tell
         if not self._options.scope.covers(pid, mnt_ns, lambda root: self._descends(pid, root)):
+            if self._options.scope.by_descent:
+                self._outsiders.add(pid)
             return
         if mnt_ns and self.is_off(mnt_ns, pid):
             return

@@ -47,7 +47,13 @@ RELEASED_PROGRAMS: Final = frozenset(
 
 
 class Scope(Protocol):
-    """Whose processes are guarded. Only processes that nobody forked under us are asked about."""
+    """Whose processes are guarded. Only processes that nobody forked under us are asked about.
+
+    `by_descent` says that a child of a process that is not covered is not covered either.
+    """
+
+    @property
+    def by_descent(self) -> bool: ...
 
     def covers(self, pid: int, mnt_ns: int, descends_from: Callable[[int], bool], /) -> bool:
         """Whether to guard a process found running; `descends_from` tells of its ancestors."""
@@ -57,6 +63,10 @@ class TaskScope(Struct, frozen=True):
     """Every process of the PID namespace but those in the sidecar's own mount namespace."""
 
     own_mnt_ns: int
+
+    @property
+    def by_descent(self) -> bool:
+        return False
 
     @classmethod
     def of_this_process(cls, *, proc: Path = PROC) -> "TaskScope":
@@ -73,6 +83,10 @@ class TreeScope(Struct, frozen=True):
 
     root_pid: int
 
+    @property
+    def by_descent(self) -> bool:
+        return True
+
     def covers(self, pid: int, _mnt_ns: int, descends_from: Callable[[int], bool], /) -> bool:
         return pid == self.root_pid or descends_from(self.root_pid)
 
@@ -82,7 +96,7 @@ def namespace_of_self(*, proc: Path = PROC) -> int:
     return namespace(os.getpid(), "mnt", proc=proc)
 
 
-def nothing_is_off(_mnt_ns: int, _cgroup: str) -> bool:
+def nothing_is_off(_mnt_ns: int, _cgroup: str) -> bool | None:
     """The default of `tracing_off`: every container is traced."""
     return False
 
@@ -90,14 +104,16 @@ def nothing_is_off(_mnt_ns: int, _cgroup: str) -> bool:
 class TracerOptions(Struct, frozen=True):
     """How to trace.
 
-    `tracing_off` says of a mount namespace and the cgroup text of one of its processes whether that container
-    is left untraced. `released_paths` are executables released by their whole path. `open_sockets` is called
-    once in the tracer's process. `gated_pid` is a process that waits to become the command of `watch`: what it
-    runs before that is us. `sweep_s` is the time between full looks at /proc. `record` keeps each framed event.
+    `tracing_off` says of a mount namespace and the cgroup text of one of its processes whether that container is
+    left untraced; None is not known yet, and asked again each tick. `released_paths` are executables released by
+    their whole path. `open_sockets` is called once in the tracer's process. `gated_pid` is a process that waits to
+    become the command of `watch`: what it runs before that is us. `sweep_s` is the time between full looks at
+    /proc. `record` keeps each framed event. A program whose file changed after `young_ns` (0: since the tracer
+    began) is told of before it runs.
     """
 
     scope: Scope
-    tracing_off: Callable[[int, str], bool] = nothing_is_off
+    tracing_off: Callable[[int, str], bool | None] = nothing_is_off
     released_names: frozenset[str] = RELEASED_PROGRAMS
     released_paths: frozenset[str] = frozenset()
     open_sockets: Callable[[], FindSockets] | None = None
@@ -105,4 +121,5 @@ class TracerOptions(Struct, frozen=True):
     tick_s: float = 0.02
     sweep_s: float = 5.0
     record: Callable[[bytes], None] | None = None
+    young_ns: int = 0
     proc: Path = PROC

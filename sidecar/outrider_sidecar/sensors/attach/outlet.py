@@ -102,6 +102,8 @@ class Outlet:
             self.flush()
 
     def _next_chunk(self) -> bytes:
+        if self._waiting_bytes <= ATOMIC_BYTES:
+            return b"".join(self._frames)
         first = self._frames[0]
         if len(self._frames) == 1:
             return first

@@ -18,7 +18,7 @@ WAIT_S = 2.0
 
 
 def probe_attach(*, in_task: bool = False, proc: Path = PROC) -> Capability:
-    """Seize a child that we forked; with `in_task` also look for another container's process that we may not read.
+    """Seize a child that we forked; with `in_task` also see that another container's process may be read, if any may.
 
     To be called where no other thread waits for children.
     """
@@ -82,14 +82,15 @@ def _follow(pid: int, deadline: float) -> None:
 
 
 def _forbidden_neighbour(proc: Path) -> int:
-    """A process in another mount namespace that we may not read as a tracer, or 0."""
+    """A process that we may not read as a tracer, where no process of another mount namespace may be; else 0."""
     own = namespace_of_self(proc=proc)
+    forbidden = 0
     for pid in list_pids(proc=proc):
         try:
             if os.stat(f"{proc}/{pid}/ns/mnt").st_ino != own:
                 return 0
         except PermissionError:
-            return pid
+            forbidden = forbidden or pid
         except (OSError, ProcessGone):
             continue
-    return 0
+    return forbidden

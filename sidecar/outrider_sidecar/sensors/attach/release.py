@@ -14,6 +14,7 @@ from typing import Final
 MAX_FREE: Final = 65_536
 MAX_ANCESTORS: Final = 64
 _VERSION: Final = re.compile(r"-\d[\d.]*$")
+_VERSION_ENDS: Final = frozenset("0123456789.")
 
 
 class ReleaseList:
@@ -29,7 +30,7 @@ class ReleaseList:
         if exe in self._paths:
             return f"{exe} is on the list of released paths"
         name = exe.rpartition("/")[2]
-        if name in self._names or _VERSION.sub("", name) in self._names:
+        if name in self._names or (name[-1:] in _VERSION_ENDS and _VERSION.sub("", name) in self._names):
             return f"{name} traces other programs itself"
         return ""
 

@@ -1,8 +1,10 @@
-"""Whom the tracer holds: threads by tid, and the process each belongs to. No system call here.
+"""Whom the tracer holds: threads by tid, and the process each belongs to. No system call here, but for `forget`.
 
 A process is told of (`announced`) late: its start time is in /proc/PID/stat, which costs as much as three links,
 and most processes exec at once and have it read then anyway. `fresh` are those not yet told of.
 """
+
+from collections.abc import Callable
 
 from outrider_wire.events import Descriptor, FileFacts, ProcessId, SocketFacts
 
@@ -56,10 +58,11 @@ class Table:
     `early` are children whose first stop was reported before their parent's event, by tid, with the signal of
     that stop; they are held until the event says what they are. `first_options` are ptrace options that a tracee
     gets at its first stop, where they differ from those it inherited. `departed` are pids that left lately, in two
-    generations: the finder would take them for strangers.
+    generations: the finder would take them for strangers. `forget` is called with the pid of each that leaves.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, forget: Callable[[int], None]) -> None:
+        self._forget = forget
         self.by_tid: dict[int, Tracee] = {}
         self.early: dict[int, int] = {}
         self.first_options: dict[int, int] = {}
@@ -102,6 +105,7 @@ class Table:
         self.fresh.pop(tracee.pid, None)
         self.first_options.pop(tracee.pid, None)
         self._departed.add(tracee.pid)
+        self._forget(tracee.pid)
         tracee.parent = None
 
     def knows(self, tid: int) -> bool:
@@ -110,6 +114,10 @@ class Table:
 
     def processes(self) -> list[Tracee]:
         return [tracee for tid, tracee in self.by_tid.items() if tid == tracee.pid]
+
+    def is_quiet(self) -> bool:
+        """Whether nothing waits for the next tick."""
+        return not (self.fresh or self.early or self._departed or self._departed_before)
 
     def forget_departed(self) -> None:
         """To be called once a tick: who left two ticks ago may come back as somebody else."""

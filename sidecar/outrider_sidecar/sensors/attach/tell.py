@@ -57,6 +57,7 @@ class Teller:
             tracee.pid,
             start_ticks=known.start_ticks if known else 0,
             mnt_ns=(tracee.mnt_ns, tracee.exe_dev),
+            stdio=tracee.stdio,
         )
         tracee.mnt_ns = captured.mnt_ns or tracee.mnt_ns
         tracee.exe_dev = captured.exe_status.st_dev if captured.exe_status else 0
@@ -87,7 +88,11 @@ class Teller:
 
     def hold_exit_facts(self, tracee: Tracee) -> None:
         """Read what a tracee at its exit stop still has."""
-        tracee.exit_descriptors = held = held_descriptors(tracee.pid, tracee.stdio, proc=self._proc)
+        try:
+            here = self._reader.directories.open(tracee.pid)
+        except OSError:
+            return  # killed since: nothing is left to be read
+        tracee.exit_descriptors = held = held_descriptors(here, tracee.stdio)
         sockets = [each.inode for each in held if each.target.startswith("socket:[")]
         if sockets:
             tracee.exit_sockets = self._reader.sockets(sockets, [])

@@ -1,0 +1,47 @@
+"""Somebody who changes the sidecar's limits or oom score is found out."""
+
+import os
+import resource
+import subprocess
+import sys
+
+from outrider_sidecar.selfcheck import SelfCheck
+
+LOWER = """
+import os, resource, sys
+pid = int(sys.argv[1])
+soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft - 1, hard))
+"""
+
+
+def test_nothing_changed_is_nothing_told():
+    """Looking twice tells nothing."""
+    assert SelfCheck().changes() == []
+
+
+def test_a_limit_set_from_outside_is_told():
+    """Another process lowers our limit on open files: told once, with both values."""
+    check = SelfCheck()
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    subprocess.run([sys.executable, "-c", LOWER, str(os.getpid())], check=True)
+    try:
+        (told,) = check.changes()
+        assert "the engine's limit on open files" in told
+        assert str(before[0]) in told
+        assert check.changes() == []
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_an_oom_score_set_from_outside_is_told(tmp_path):
+    """The score that gives us to the OOM killer first."""
+    scores = [tmp_path / str(pid) / "oom_score_adj" for pid in (os.getpid(), os.getppid())]
+    for score in scores:
+        score.parent.mkdir()
+        score.write_text("0\n")
+    check = SelfCheck(proc=tmp_path)
+    scores[0].write_text("1000\n")
+    (told,) = check.changes()
+    assert "oom score" in told
+    assert "1000" in told
