@@ -27,6 +27,18 @@ reader = os.open("/proc/self/fd/%d" % fd, os.O_RDONLY)
 os.close(fd)
 os.execve("/proc/self/fd/%d" % reader, ["unnamed", "0.2"], {})
 """
+_MEMORY: Final = """
+import os
+fd = os.memfd_create("payload", 0)
+os.set_inheritable(fd, True)
+os.write(fd, {content})
+{run}
+"""
+
+
+def _from_memory(content: str, run: str) -> str:
+    return f"{{python}} -c '{_MEMORY.replace('{content}', content).replace('{run}', run)}'"
+
 
 FILELESS_PROGRAMS: Final = (
     Scenario(
@@ -45,6 +57,37 @@ FILELESS_PROGRAMS: Final = (
         name="fileless-unnamed",
         idea="a program is executed from a file that never had a name (O_TMPFILE)",
         command=f"{{python}} -c '{_TMPFILE}'",
+        finding=FILELESS,
+    ),
+    Scenario(
+        name="fileless-script",
+        idea="a script with an interpreter line lies in memory and is executed by its descriptor",
+        command=_from_memory('b"#!/bin/sh\\necho script ran\\n"', 'os.execve(fd, ["x"], {})'),
+        finding=FILELESS,
+        expect="script ran",
+    ),
+    Scenario(
+        name="fileless-script-argument",
+        idea="a shell is given a script in memory by the name of its descriptor",
+        command=_from_memory('b"echo script ran\\n"', 'os.execv("/bin/sh", ["sh", "/proc/self/fd/%d" % fd])'),
+        finding=FILELESS,
+        expect="script ran",
+    ),
+    Scenario(
+        name="fileless-script-deleted",
+        idea="a script is deleted before a shell reads it through a descriptor",
+        command="echo 'echo script ran' >/tmp/gone.sh; exec 3</tmp/gone.sh; rm /tmp/gone.sh; sh /dev/fd/3",
+        finding=FILELESS,
+        expect="script ran",
+    ),
+    Scenario(
+        name="fileless-by-loader",
+        idea="the dynamic loader is told to run a program that lies in memory",
+        command=_from_memory(
+            'open("/bin/true", "rb").read()',
+            'import glob; loader = (glob.glob("/lib64/ld-linux-*.so.2") + glob.glob("/lib/ld-linux-*.so.1"))[0]\n'
+            'os.execv(loader, ["ld.so", "/proc/self/fd/%d" % fd])',
+        ),
         finding=FILELESS,
     ),
 )

@@ -53,4 +53,18 @@ NEW_BINARIES: Final = (
         ),
         finding=NEW_BINARY,
     ),
+    Scenario(
+        name="new-script-by-descriptor",
+        idea="a shell is given a new script by the name of its standard input",
+        command="echo 'echo script ran' >/tmp/by-name.txt && sh /dev/stdin </tmp/by-name.txt; rm -f /tmp/by-name.txt",
+        finding=NEW_BINARY,
+        expect="script ran",
+    ),
+    Scenario(
+        name="new-script-by-root",
+        idea="a shell is given a new script by a path through a process's root",
+        command="echo 'echo script ran' >/tmp/by-root.sh && sh /proc/self/root/tmp/by-root.sh; rm -f /tmp/by-root.sh",
+        finding=NEW_BINARY,
+        expect="script ran",
+    ),
 )

@@ -74,7 +74,7 @@ QUIET: Final = (
         idea="bash looks over /dev/tcp whether a port answers, and reads what it says",
         command=(
             "for i in 1 2 3; do bash -c 'exec 3<>/dev/tcp/{host}/{port};"
-            " printf \"GET /health HTTP/1.0\\r\\n\\r\\n\" >&3; head -n 1 <&3'; done;"
+            ' printf "GET /health HTTP/1.0\\r\\n\\r\\n" >&3; head -n 1 <&3\'; done;'
             " timeout 1 bash -c '</dev/tcp/{host}/{port}' && echo reachable"
         ),
         peer=Peer(reply="HTTP/1.0 200 OK\n", hold_s=0.0),
@@ -88,6 +88,16 @@ QUIET: Final = (
         allowed=(PIPED_SHELL,),
         peer=Peer(reply="job\n", hold_s=0.0),
         expect="job done 0",
+        tools=("bash",),
+    ),
+    Scenario(
+        name="quiet-scripts-by-name",
+        idea="shells that read pipes and long here documents by name: text of a command line, and no files",
+        command=(
+            "bash -c 'bash <(echo \"echo from a pipe\")'; echo 'echo from a pipe' | bash /dev/stdin;"
+            " (echo 'bash /dev/stdin <<EOF'; yes : | head -n 60000; echo 'echo here'; echo EOF) | bash && echo quiet"
+        ),
+        expect="quiet",
         tools=("bash",),
     ),
 )

@@ -48,16 +48,24 @@ def is_script_undecided(context: Context) -> bool:
     return context.script_drift is not None and context.script_drift.verdict == "undecided"
 
 
+def is_script_fileless(context: Context) -> bool:
+    return context.script_drift is not None and context.script_drift.verdict == "fileless"
+
+
 def script_drift(context: Context) -> str | None:
     return context.script_drift.reason if context.script_drift else None
+
+
+def _counts_script(context: Context) -> bool:
+    return context.script_drift is not None and context.script_drift.verdict != "old"
 
 
 def new_file(context: Context) -> str | None:
     process = context.process
     if process is None:
         return None
-    if is_script_new(context) or is_script_undecided(context):
-        return process.script.path if process.script else None
+    if process.script is not None and _counts_script(context):
+        return process.script.path
     return process.exe.path
 
 
@@ -65,7 +73,7 @@ def new_file_changed_at(context: Context) -> int | None:
     process = context.process
     if process is None:
         return None
-    if process.script is not None and (is_script_new(context) or is_script_undecided(context)):
+    if process.script is not None and _counts_script(context):
         return process.script.ctime_ns
     return process.exe.ctime_ns
 
@@ -110,6 +118,7 @@ FIELDS = (
     Field("proc.script", "str", script_path, doc="The script an interpreter (or program ld.so) was asked to run."),
     Field("proc.is_script_new", "bool", is_script_new, doc="That script is new since the container started."),
     Field("proc.is_script_undecided", "bool", is_script_undecided, doc="That script may have changed."),
+    Field("proc.is_script_fileless", "bool", is_script_fileless, doc="That script has no name in any file system."),
     Field("proc.script_drift", "str", script_drift, doc="Why that script counts as new, old or neither."),
     Field("proc.new_file", "str", new_file, doc="The new file that was executed: the program or the script."),
     Field("proc.new_file_changed_at", "int", new_file_changed_at, unit="ns", doc="When that file changed (ctime)."),

@@ -29,8 +29,8 @@ from outrider_sidecar.linux import ptrace
 from outrider_sidecar.linux.birth import Birth, parse_birth, parse_ids
 from outrider_sidecar.linux.descriptors import read_descriptor_at
 from outrider_sidecar.linux.directories import Directories
+from outrider_sidecar.linux.named import named_file
 from outrider_sidecar.linux.procfs import PROC, file_facts
-from outrider_sidecar.linux.rooted import stat_in_root
 from outrider_sidecar.linux.stack import MAX_ARGV_BYTES, InitialStack, decode_stack, is_64_bit
 from outrider_wire.events import Descriptor, FileFacts, ProcessExecuted, ProcessId, Seen, SocketFacts
 from outrider_wire.text import clean_text
@@ -84,7 +84,7 @@ class Captured:
         status, script = self.exe_status, self.script
         if status is None or not status.st_nlink or status.st_ctime_ns >= young_ns or self.sockets:
             return True
-        return script is not None and script.ctime_ns >= young_ns
+        return script is not None and (not script.nlink or script.ctime_ns >= young_ns)
 
     def event(self, parent: ProcessId | None) -> ProcessExecuted:
         """The record of what was read."""
@@ -199,10 +199,10 @@ class FactReader:
                     break
         return _stack_from_files(here, missing)
 
-    def _script_facts(self, pid: int, script: str, cwd: str, missing: list[str]) -> FileFacts:
+    def _script_facts(self, pid: int, script: str, cwd: str, missing: list[str]) -> FileFacts | None:
         path = script if script.startswith("/") else f"{cwd.rstrip('/')}/{script}"
         try:
-            return file_facts(path, stat_in_root(f"{self._proc}/{pid}/root", os.fsencode(path)))
+            return named_file(self._proc, pid, os.fsencode(path))
         except (OSError, ValueError):
             missing.append("script")
             return FileFacts(path=path)

@@ -83,17 +83,49 @@ def open_beneath(root: int, path: bytes, flags: int) -> int:
 
 def stat_in_root(root: str, path: bytes) -> os.stat_result:
     """stat(2) of a path as a process with this root (`/proc/PID/root`) names it, links followed. Raises OSError."""
+    return find_in_root(root, path)[1]
+
+
+def find_in_root(root: str, path: bytes) -> tuple[bytes, os.stat_result]:
+    """The path without links of what a process with this root names, and its stat(2). Raises OSError.
+
+    ELOOP is also the answer for a link of procfs that leads elsewhere than its text says (`fd/3`, `root`).
+    """
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fd = _try_openat2(root_fd, path or b".", os.O_PATH | os.O_CLOEXEC, _IN_ROOT)
-        if fd is None:
-            fd = open_beneath(root_fd, resolve(root_fd, path), os.O_PATH)
+        fd, real = _find(root_fd, path or b".")
         try:
-            return os.fstat(fd)
+            return real or os.readlink(b"/proc/self/fd/%d" % fd), os.fstat(fd)
         finally:
             os.close(fd)
     finally:
         os.close(root_fd)
+
+
+def _find(root: int, path: bytes) -> tuple[int, bytes]:
+    """An O_PATH descriptor, and the path without links; empty where the descriptor has to be asked."""
+    flags = os.O_PATH | os.O_CLOEXEC
+    try:
+        fd, real = _try_openat2(root, path, flags, _NO_LINKS), os.path.normpath(path)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        fd, real = _try_openat2(root, path, flags, _IN_ROOT), b""
+    if fd is None:
+        real = resolve(root, path)
+        fd = open_beneath(root, real, os.O_PATH)
+    return fd, real
+
+
+def follow_first_link(root: int, path: bytes) -> bytes:
+    """A path with its first symbolic link replaced by what the link says. Raises OSError where it has none."""
+    names = [name for name in path.split(b"/") if name]
+    for count in range(1, len(names) + 1):
+        target = _link_target(root, b"/".join(names[:count]))
+        if target is not None:
+            above = [] if target.startswith(b"/") else [b"", *names[: count - 1]]
+            return b"/".join([*above, target, *names[count:]])
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
 def _try_openat2(root: int, path: bytes, flags: int, resolve_flags: int) -> int | None:

@@ -26,6 +26,8 @@ AT_EXECFN: Final = 31
 
 WORD_BYTES: Final = 8
 MAX_AUXV_PAIRS: Final = 64
+HEAD_BYTES: Final = 2048
+"""Usually holds every pointer: making words of all the strings, too, would only empty the processor's cache."""
 MAX_ARGV_BYTES: Final = 64 * 1024
 """Most text kept of one command line."""
 
@@ -54,7 +56,16 @@ def decode_stack(data: bytes, base: int) -> InitialStack:
     `environment` is the text of all variables, each closed by a NUL. Raises ValueError where the bytes are too
     few or are not an initial stack.
     """
-    words = array("Q", data[: len(data) & ~(WORD_BYTES - 1)])
+    if len(data) > HEAD_BYTES:
+        try:
+            return _decode(data, base, HEAD_BYTES)
+        except ValueError:
+            pass  # more pointers than that, or no stack: the whole will tell
+    return _decode(data, base, len(data) & ~(WORD_BYTES - 1))
+
+
+def _decode(data: bytes, base: int, head_bytes: int) -> InitialStack:
+    words = array("Q", data[:head_bytes])
     if not words:
         raise ValueError("no stack")
     argc = words[0]
