@@ -63,7 +63,7 @@ def test_the_rules_are_found_in_the_wheel(outrider):
     """The pack is read from the installed package."""
     done = outrider("outrider_cli.main", "rules", "list", "--json")
     assert done.returncode == 0, done.stderr
-    assert {"Reverse Shell", "New Binary Executed"} <= {rule["rule"] for rule in json.loads(done.stdout)["rules"]}
+    assert {"Reverse Shell", "New Binary Executed"} <= {rule["name"] for rule in json.loads(done.stdout)["rules"]}
 
 
 @pytest.mark.parametrize("command", [("doctor", "--json"), ("fields", "--json"), ("run", "--print-settings")])
