@@ -39,8 +39,8 @@ OWNER_WAIT_S: Final = 0.08
 """How long a connection waits for its owner's exit stop."""
 DRIFT_WAIT_S: Final = 0.04
 """How long an undecided exec waits for the file watch."""
-DRIFT_PATIENCE_S: Final = 0.5
-"""How much longer where the file watch says that it is behind."""
+PATIENCE_S: Final = 0.5
+"""How much longer where the file watch, or the engine itself, is behind."""
 NAME_WAIT_S: Final = 0.15
 """How long what happens in a new container waits for its name: rules and expected drift may ask for it."""
 MAX_HELD_BACK: Final = 1_024
@@ -77,6 +77,7 @@ class Engine:
         expected_drift: Sequence[ExpectedDrift] = (),
         clock: Monotonic,
         files_caught_up: Callable[[], bool] = lambda: True,
+        all_taken: Callable[[], bool] = lambda: True,
     ) -> None:
         self._world = world
         self._rules = rules
@@ -85,6 +86,7 @@ class Engine:
         self._expected = expected_drift
         self._clock = clock
         self._files_caught_up = files_caught_up
+        self._all_taken = all_taken
         self._folding = Folding()
         self._held_back: list[HeldBack] = []
         self.silenced = 0
@@ -137,9 +139,10 @@ class Engine:
             self._judge(fact)
 
     def _is_early(self, held: HeldBack, now_s: float) -> bool:
-        """A file watch that is behind is waited for, within reason."""
-        behind = isinstance(held.event, ProcessExecuted) and not self._files_caught_up()
-        return behind and now_s < held.due_s + DRIFT_PATIENCE_S
+        """What is still on its way, because the file watch or we ourselves are behind, is waited for, within reason."""
+        if now_s >= held.due_s + PATIENCE_S:
+            return False
+        return not self._all_taken() or (isinstance(held.event, ProcessExecuted) and not self._files_caught_up())
 
     def _worth_waiting_s(self, fact: Event) -> float:
         if self._world.containers.awaits_name(getattr(fact, "mnt_ns", 0), fact.at_ns):

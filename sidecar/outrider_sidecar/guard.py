@@ -118,6 +118,7 @@ class Guard:
             expected_drift=plan.expected_drift,
             clock=time.monotonic,
             files_caught_up=self.files.caught_up,
+            all_taken=lambda: not len(self.intake),
         )
 
     def run(self, pipe_fd: int) -> None:
