@@ -37,11 +37,21 @@ def measure(name: str) -> list[Row]:
     command = [sys.executable, "-m", f"bench.{name}", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     try:
-        rows = json.loads(done.stdout[done.stdout.index("[") :])
+        rows = _read_rows(done.stdout)
     except ValueError:
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
         return [{"what": f"{name}: not measured", "value": "", "unit": "", "spread": last, "target": ""}]
-    return list(rows)
+    return rows
+
+
+def _read_rows(output: str) -> list[Row]:
+    """One JSON list, or one object a line. Raises ValueError for neither."""
+    if output.lstrip().startswith("["):
+        return list(json.loads(output))
+    rows = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    if not rows:
+        raise ValueError("no rows")
+    return rows
 
 
 def render(sections: list[tuple[str, list[Row]]], *, machine: str) -> str:
