@@ -3,12 +3,12 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from outrider_sidecar import SOFTWARE
 from outrider_sidecar.guard import Guard, Plan
 from outrider_sidecar.health import Health
-from outrider_sidecar.heartbeat import Heartbeat
+from outrider_sidecar.heartbeat import Heartbeat, Slot
 from outrider_sidecar.intel import load_intel
 from outrider_sidecar.journal import Journal, load_resume_key
 from outrider_sidecar.linux import procfs
@@ -77,6 +77,14 @@ def run_sidecar(settings: Settings) -> int:
         sinks = Sinks(JournalSink(journal, events=settings.send_events))
         if settings.findings_file:
             sinks.add(LinesSink(settings.findings_file))
+
+        def facts_of(guard: Guard) -> dict[str, Any]:
+            return shipping.status() | guard.facts() | {"findings_refused": sinks.refused}
+
+        def begin(guard: Guard) -> bool:
+            looked = not attach or heartbeat[Slot.TRACER_READY] > 0
+            return health.begin(facts_of(guard), seeing=looked and guard.files.important_done())
+
         plan = Plan(
             agent=key.agent,
             rules=rules,
@@ -91,8 +99,9 @@ def run_sidecar(settings: Settings) -> int:
                 memory.chore,
                 SelfCheck().chore,
                 shipping.chore,
-                lambda guard: health.write(shipping.status() | {"guarded": len(guard.tree.living())}),
+                lambda guard: health.write(facts_of(guard)),
             ),
+            until_ready=begin,
         )
         guard = Guard(plan, sinks, heartbeat)
         memory.recall(guard)
