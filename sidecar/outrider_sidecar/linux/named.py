@@ -15,7 +15,7 @@ import os
 import posixpath
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Final
 
 from outrider_sidecar.linux.procfs import file_facts
@@ -60,10 +60,10 @@ def is_descriptor(path: str) -> bool:
     return link is not None and bool(link[2])
 
 
-def find_named(proc: str, pid: int, paths: list[str], keep: Callable[[str], bool]) -> tuple[FileFacts, ...]:
-    """The files that a process means by those of the paths that are to be kept, as many as there are."""
+def described_files(proc: str, pid: int, paths: Iterable[str]) -> tuple[FileFacts, ...]:
+    """The files that a process means by those of the paths that name a descriptor, as many as there are."""
     found = []
-    for path in filter(keep, paths):
+    for path in filter(is_descriptor, paths):
         try:
             found.append(named_file(proc, pid, os.fsencode(path)))
         except (OSError, ValueError):
