@@ -30,7 +30,7 @@ from outrider_sidecar.linux import ptrace
 from outrider_sidecar.linux.birth import Birth, parse_birth, parse_ids
 from outrider_sidecar.linux.descriptors import read_descriptor_at
 from outrider_sidecar.linux.directories import Directories
-from outrider_sidecar.linux.named import described_files, named_file
+from outrider_sidecar.linux.named import linked_files, named_file
 from outrider_sidecar.linux.procfs import PROC, file_facts
 from outrider_sidecar.linux.stack import MAX_ARGV_BYTES, InitialStack, decode_stack, is_64_bit
 from outrider_wire.events import Descriptor, FileFacts, ProcessExecuted, ProcessId, Seen, SocketFacts
@@ -175,9 +175,9 @@ class FactReader:
         captured.stack = stack = self._initial_stack(captured.pid, here, pointer, missing)
         captured.argv = argv = tuple([clean_text(word, limit=MAX_ARGV_BYTES) for word in stack.argv])
         captured.execfn = execfn = clean_text(stack.execfn)
-        if b"/fd/" in stack.environment:
+        if b"/proc/" in stack.environment or b"/dev/fd/" in stack.environment:
             names = ordered_names(kept_environment(stack.environment), cwd)
-            captured.ordered = described_files(self._proc, captured.pid, names)
+            captured.ordered = linked_files(self._proc, captured.pid, names)
         if len(argv) > 1 and (script := asked_to_run(exe_path, argv, execfn)):
             captured.script = self._script_facts(captured.pid, script, cwd, missing)
         if mnt_ns not in self._known_namespaces:
