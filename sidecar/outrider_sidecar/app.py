@@ -3,12 +3,12 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from outrider_sidecar import SOFTWARE
 from outrider_sidecar.guard import Guard, Plan
 from outrider_sidecar.health import Health
-from outrider_sidecar.heartbeat import Heartbeat
+from outrider_sidecar.heartbeat import Heartbeat, Slot
 from outrider_sidecar.intel import load_intel
 from outrider_sidecar.journal import Journal, load_resume_key
 from outrider_sidecar.linux import procfs
@@ -88,6 +88,15 @@ def run_sidecar(settings: Settings) -> int:
             sinks.add(LinesSink(settings.findings_file))
         if falco is not None:
             sinks.add(falco)
+
+        def facts_of(guard: Guard) -> dict[str, Any]:
+            said = falco.status() if falco is not None else {}
+            return shipping.status() | guard.facts() | said | {"findings_refused": sinks.refused}
+
+        def begin(guard: Guard) -> bool:
+            looked = not attach or heartbeat[Slot.TRACER_READY] > 0
+            return health.begin(facts_of(guard), seeing=looked and guard.files.important_done())
+
         plan = Plan(
             agent=key.agent,
             rules=rules,
@@ -102,12 +111,9 @@ def run_sidecar(settings: Settings) -> int:
                 memory.chore,
                 SelfCheck().chore,
                 shipping.chore,
-                lambda guard: health.write(
-                    shipping.status()
-                    | (falco.status() if falco is not None else {})
-                    | {"guarded": len(guard.tree.living())}
-                ),
+                lambda guard: health.write(facts_of(guard)),
             ),
+            until_ready=begin,
         )
         guard = Guard(plan, sinks, heartbeat)
         memory.recall(guard)

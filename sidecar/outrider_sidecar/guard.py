@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -72,6 +72,8 @@ class Plan(Struct, frozen=True):
     replay: Replay | None = None
     chores: Sequence[Callable[["Guard"], None]] = ()
     """Called in the engine's thread a few times a second: health, naming of containers, state."""
+    until_ready: Callable[["Guard"], bool] = lambda _: True
+    """Called there many times a second until it says that the guard is ready."""
 
 
 class Guard:
@@ -89,14 +91,22 @@ class Guard:
         """What an earlier sidecar remembered of a container."""
         self.unguarded_for_ms = 0
         self._chores_due = False
+        self._ready = False
         self._places: dict[int, set[str]] = {}
         self._shared_ns = 0 if plan.own_mnt_ns else procfs.namespace(os.getpid(), "mnt")
         """The mount namespace we share with what is guarded (`watch`): we lead to its root when nobody else does."""
         self._build_ids = BuildIds(self._pids_of)
         self._orders = LibraryOrders(self._roots_of)
         bounds = Bounds(total=plan.file_watch_limit, per_container=plan.file_watch_limit)
-        self.files = FileSensor(pids_of=self._pids_of, on_unmount=self._unmounted, bounds=bounds)
-        self.libraries = LibrarySensor(pids_of=self._pids_of, wanted=self._want_libraries)
+        self.files = FileSensor(
+            pids_of=self._pids_of, on_unmount=self._unmounted, on_scanned=_say_scanned, bounds=bounds
+        )
+        self.libraries = LibrarySensor(
+            pids_of=self._pids_of,
+            wanted=self._want_libraries,
+            containers=lambda: [(c.mnt_ns, c.drift.baseline_ns) for c in self.containers.all()],
+            living=self._running,
+        )
         shells = Shells(self._build_ids.of_process, self._build_ids.of_shells)
         self.world = World(
             tree=self.tree,
@@ -132,10 +142,15 @@ class Guard:
         for thread in threads:
             thread.join(timeout=1.0)
 
+    def facts(self) -> dict[str, Any]:
+        """What is guarded now, for health."""
+        files = {"watched": self.files.directories, "settled": self.files.settled(), "left": self.files.left}
+        return {"guarded": len(self.tree.living()), "files": files}
+
     def _loop(self) -> None:
         next_tick_s = next_chores_s = 0.0
         while not (self.stop.is_set() and len(self.intake) == 0):
-            item = self.intake.take(BUSY_WAIT_S if self.engine.waiting else IDLE_WAIT_S)
+            item = self.intake.take(BUSY_WAIT_S if self.engine.waiting or not self._ready else IDLE_WAIT_S)
             if callable(item):
                 item()
             elif item is not None:
@@ -145,6 +160,7 @@ class Guard:
                 next_tick_s = now_s + TICK_S
                 self.heartbeat.beat(Slot.ENGINE_BEAT)
                 self.engine.tick(time.time_ns())
+                self._ready = self._ready or self.plan.until_ready(self)
             if self._chores_due or now_s >= next_chores_s:
                 self._chores_due = False
                 next_chores_s = now_s + IDLE_WAIT_S
@@ -229,6 +245,9 @@ class Guard:
         pids = [process.id.pid for process in self.tree.living(mnt_ns)]
         return [*pids, os.getpid()] if mnt_ns == self._shared_ns else pids
 
+    def _running(self, mnt_ns: int) -> Iterable[tuple[int, int]]:
+        return [(p.id.pid, p.script.ino if p.script is not None else 0) for p in self.tree.living(mnt_ns)]
+
     def _roots_of(self, pid: int, mnt_ns: int) -> Iterable[str]:
         others = [p for p in self._pids_of(mnt_ns) if p != pid][:4]
         return [root_of(p) for p in ([pid] if pid else []) + others]
@@ -250,6 +269,10 @@ class Guard:
             return self._sockets.find(inodes)
         except (OSError, ProcessGone):
             return {}
+
+
+def _say_scanned(mnt_ns: int, directories: int, unwatched: int) -> None:
+    say("the files of a container are watched", mnt_ns=mnt_ns, directories=directories, left_out=unwatched)
 
 
 def _program_paths(process: Process) -> list[str]:

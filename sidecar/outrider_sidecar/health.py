@@ -14,6 +14,8 @@ from outrider_wire.errors import Unavailable
 FILE: Final = "ready"
 FRESH_FOR_S: Final = 15.0
 WRITE_EVERY_S: Final = 2.0
+READY_WITHIN_S: Final = 3.0
+"""Longest that the first word waits for what matters most to be seen: others wait for it in turn."""
 
 
 class Health:
@@ -23,11 +25,21 @@ class Health:
         self._path = directory / FILE
         self._capabilities = capabilities
         self._next_s = 0.0
+        self._began_s = time.monotonic()
+        self.ready = False
+
+    def begin(self, facts: dict[str, Any], *, seeing: bool, now_s: float | None = None) -> bool:
+        """Say for the first time that all is well, once `seeing` or after READY_WITHIN_S; whether that was said."""
+        now_s = time.monotonic() if now_s is None else now_s
+        if not self.ready and (seeing or now_s - self._began_s >= READY_WITHIN_S):
+            self.ready = True
+            self.write(facts, now_s=now_s)
+        return self.ready
 
     def write(self, facts: dict[str, Any], *, now_s: float | None = None) -> None:
-        """Say that all is well, at most each WRITE_EVERY_S."""
+        """Say that all is well, at most each WRITE_EVERY_S, and nothing before `begin` has."""
         now_s = time.monotonic() if now_s is None else now_s
-        if now_s < self._next_s:
+        if not self.ready or now_s < self._next_s:
             return
         self._next_s = now_s + WRITE_EVERY_S
         content = {

@@ -1,7 +1,9 @@
 """Where events and findings go: the journal, a file of JSON lines, a person's terminal."""
 
+import contextlib
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -14,6 +16,9 @@ from outrider_wire.findings import Finding
 
 NOT_SENT: Final = (ProcessStarted, ProcessExited)
 """Events that say little by themselves: a fork before its exec, an end. The world keeps what follows from them."""
+
+MAX_REFUSALS: Final = 64
+"""Most places and reasons of refusal that are told apart."""
 
 
 class JournalSink:
@@ -34,12 +39,12 @@ class JournalSink:
 def append_line(path: str, line: bytes) -> None:
     """Write one line to the end of a file, which is opened for it alone; `-` is standard output. Raises OSError."""
     if path == "-":
-        sys.stdout.buffer.write(line + b"\n")
-        sys.stdout.buffer.flush()
+        sys.stdout.flush()
+        _write_whole(sys.stdout.fileno(), line + b"\n", "standard output")
         return
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, line + b"\n")
+        _write_whole(fd, line + b"\n", path)
     finally:
         os.close(fd)
 
@@ -57,6 +62,19 @@ class LinesSink:
         append_line(self._path, msgspec.json.encode(finding))
 
 
+def _write_whole(fd: int, line: bytes, where: str) -> None:
+    """Write a line to its end. Raises OSError with `where` as its file name; a file is cut back to whole lines then."""
+    left = line
+    try:
+        while left:
+            left = left[os.write(fd, left) :]
+    except OSError as error:
+        if written := len(line) - len(left):
+            with contextlib.suppress(OSError):  # a pipe or a terminal cannot take back what it got
+                os.ftruncate(fd, os.fstat(fd).st_size - written)
+        raise OSError(error.errno, error.strerror, where) from error
+
+
 class TellSink:
     """Hands each finding to a function, such as one that prints it."""
 
@@ -71,14 +89,29 @@ class TellSink:
 
 
 class Sinks:
-    """Several sinks in order. One that the disk refuses does not keep the others from theirs."""
+    """Several sinks in order. One that the disk refuses does not keep the others from theirs.
+
+    `refused` counts by what refused and why: what `losses` says.
+    """
 
     def __init__(self, *sinks: Sink) -> None:
         self._sinks = list(sinks)
-        self.refused = 0
+        self._refusals: Counter[tuple[str, str]] = Counter()
 
     def add(self, sink: Sink) -> None:
         self._sinks.append(sink)
+
+    @property
+    def refused(self) -> int:
+        """Findings that some sink could not take."""
+        return self._refusals.total()
+
+    def losses(self) -> list[str]:
+        """For each place and reason one line that says how many findings are missing there."""
+        return [
+            f"{count} finding{'s' * (count != 1)} could not be written to {where}: {reason}"
+            for (where, reason), count in self._refusals.items()
+        ]
 
     def event(self, event: Event) -> None:
         for sink in self._sinks:
@@ -88,5 +121,8 @@ class Sinks:
         for sink in self._sinks:
             try:
                 sink.finding(finding)
-            except OSError:
-                self.refused += 1
+            except OSError as error:
+                where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "its place"
+                reason = error.strerror or str(error)
+                known = len(self._refusals) < MAX_REFUSALS or (where, reason) in self._refusals
+                self._refusals[(where, reason) if known else ("other places", "for many reasons")] += 1

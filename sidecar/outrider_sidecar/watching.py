@@ -1,6 +1,7 @@
 """`outrider watch`: the same engine on one command and its descendants, on any Linux, without root."""
 
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -38,7 +39,10 @@ def watch_command(
     capabilities: Sequence[Capability],
     on_end: Callable[[], None] = lambda: None,
 ) -> int:
-    """Run a command under watch; its exit code. `on_end` is called in the engine's process when all is judged."""
+    """Run a command under watch; its exit code. `on_end` is called in the engine's process when all is judged.
+
+    Findings that a sink could not take are told of on standard error before that.
+    """
     baseline_ns = time.time_ns()
     attach = any(c.sensor == "attach" and c.available for c in capabilities)
     packets = any(c.sensor == "packet" and c.available for c in capabilities)
@@ -52,6 +56,8 @@ def watch_command(
         if own is not None:
             own.id = "host"
         guard.run(pipe_fd)
+        for loss in sinks.losses():
+            print(f"outrider: {loss}", file=sys.stderr, flush=True)
         on_end()
         return 0
 

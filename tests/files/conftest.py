@@ -109,6 +109,7 @@ class Seen:
         self.sensor = sensor
         self.events: list[Event] = []
         self.unmounted: list[int] = []
+        self.scanned: list[tuple[int, int, int]] = []
 
     @property
     def changes(self) -> list[FileChanged]:
@@ -183,9 +184,15 @@ def watch() -> Iterator[Callable[..., Seen]]:
 
         def start(*, pids_of: Callable[[int], list[int]] = lambda _: [], **bounds: int) -> Seen:
             unmounted: list[int] = []
-            sensor = FileSensor(on_unmount=unmounted.append, pids_of=pids_of, bounds=Bounds(**bounds))
+            scanned: list[tuple[int, int, int]] = []
+            sensor = FileSensor(
+                on_unmount=unmounted.append,
+                on_scanned=lambda *facts: scanned.append(facts),
+                pids_of=pids_of,
+                bounds=Bounds(**bounds),
+            )
             seen = stack.enter_context(running(sensor))
-            seen.unmounted = unmounted
+            seen.unmounted, seen.scanned = unmounted, scanned
             return seen
 
         yield start

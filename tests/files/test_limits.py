@@ -86,12 +86,110 @@ def test_important_places_come_first(container, watch):
     assert not seen.of("/usr/lib/late/x")
 
 
-def test_a_small_bound_still_watches_something(container, watch):
-    """A bound far below what is kept back by default leaves three quarters for the first scan."""
-    seen = watch(per_container=12, total=12)
+def test_a_small_bound_is_spent_on_places_and_leaves_a_quarter_to_what_appears_later(container, watch):
+    """A bound below what is kept back by default: places are watched, and of what lies below them three quarters."""
+    for count in range(60):
+        container.path(f"/usr/lib/d{count}").mkdir()
+    seen = watch(per_container=40, total=40)
     seen.sensor.add_root(container.mnt_ns, container.pid)
     seen.settle()
-    assert seen.sensor.directories == 9
+    assert seen.sensor.directories == 30
+
+
+def test_a_huge_tree_starves_no_other_and_loses_its_deepest_first(container, watch):
+    """With 600 directories in /root and 200 watches: every place, all of /etc and /opt, and /root's upper levels."""
+    for count in range(600):
+        container.path(f"/root/a{count % 20}/b/c{count}").mkdir(parents=True)
+    container.path("/etc/deep/er/still").mkdir(parents=True)
+    container.path("/opt/app/bin").mkdir(parents=True)
+    container.path("/usr/local/sbin").mkdir(parents=True)
+    seen = watch(per_container=200, reserved=8)
+    seen.sensor.add_root(container.mnt_ns, container.pid, baseline_ns=time.time_ns())
+    seen.settle()
+    watched = (
+        "/usr/bin",
+        "/usr/local/sbin",
+        "/tmp",
+        "/etc/cron.d",
+        "/etc/deep/er/still",
+        "/opt/app/bin",
+        "/root/a19/b",
+    )
+    unseen = [path for path in watched if seen.sensor.watched_since(container.mnt_ns, path) is None]
+    assert unseen == []
+    deepest = [f"/root/a{count % 20}/b/c{count}" for count in range(600)]
+    assert any(seen.sensor.watched_since(container.mnt_ns, path) is None for path in deepest)
+
+
+def test_places_are_watched_before_what_lies_below_any(container, watch):
+    """`important_done` becomes true while directories still wait, and the program directories are watched then."""
+    for count in range(3_000):
+        container.path(f"/root/d{count}").mkdir()
+    seen = watch()
+    seen.sensor.add_root(container.mnt_ns, container.pid, baseline_ns=time.time_ns())
+    assert not seen.sensor.important_done()
+    deadline = time.monotonic() + 10
+    while not seen.sensor.important_done():
+        assert time.monotonic() < deadline
+    left = seen.sensor.left
+    assert seen.sensor.watched_since(container.mnt_ns, "/usr/bin") is not None
+    assert seen.sensor.watched_since(container.mnt_ns, "/etc") is not None
+    assert left > 500 and not seen.sensor.settled()
+    seen.settle()
+    assert seen.sensor.left == 0
+
+
+def test_an_earlier_baseline_during_the_scan_makes_nothing_found_that_did_not_change(container, watch):
+    """The container's name arrives while it is scanned: directories in line stay there, and their files are old."""
+    for count in range(1_000):
+        container.path(f"/usr/lib/d{count}/e").mkdir(parents=True)
+        container.path(f"/usr/lib/d{count}/e/x").write_text("#!/bin/sh\n")
+    time.sleep(0.03)
+    baseline_ns = time.time_ns()
+    time.sleep(0.03)
+    container.path("/usr/lib/d999/e/late").write_text("#!/bin/sh\n")
+    time.sleep(0.03)
+    seen = watch()
+    seen.sensor.add_root(container.mnt_ns, container.pid, baseline_ns=time.time_ns())
+    deadline = time.monotonic() + 10
+    while seen.sensor.left < 500:
+        assert time.monotonic() < deadline
+    seen.sensor.add_root(container.mnt_ns, container.pid, baseline_ns=baseline_ns)
+    seen.settle()
+    assert [event.file.path for event in seen.changes if event.kind == "script"] == ["/usr/lib/d999/e/late"]
+    assert seen.sensor.watched_since(container.mnt_ns, "/usr/lib/d0/e") is not None
+
+
+def test_a_program_directory_that_becomes_known_at_the_bound_is_watched(container, watch):
+    """The reserve is left to own levels of places, also where new directories have used what they may of it."""
+    for count in range(100):
+        container.path(f"/usr/lib/d{count}").mkdir()
+    container.path("/data/programs").mkdir(parents=True)
+    seen = watch(per_container=64, reserved=16)
+    seen.sensor.add_root(container.mnt_ns, container.pid, baseline_ns=time.time_ns())
+    seen.settle()
+    for count in range(100):
+        container.path(f"/tmp/new{count}").mkdir()
+    seen.catch_up()
+    seen.sensor.add_root(container.mnt_ns, container.pid, ("/data/programs",), baseline_ns=time.time_ns())
+    seen.settle()
+    assert seen.sensor.watched_since(container.mnt_ns, "/data/programs") is not None
+
+
+def test_the_end_of_a_first_scan_is_told_of_once(container, watch):
+    """With how many directories are watched and how many were left out."""
+    for count in range(40):
+        container.path(f"/usr/lib/d{count}").mkdir()
+    seen = watch(per_container=32, reserved=4)
+    seen.sensor.add_root(container.mnt_ns, container.pid)
+    deadline = time.monotonic() + 10
+    while not seen.losses:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    container.path("/tmp/x").mkdir()
+    seen.catch_up()
+    assert [(mnt_ns, directories) for mnt_ns, directories, _ in seen.scanned] == [(container.mnt_ns, 28)]
+    assert seen.scanned[0][2] == seen.losses[0].lost
 
 
 def test_depth_is_bounded_and_told_of(container, watch):

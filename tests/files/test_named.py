@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from outrider_sidecar.linux.named import is_descriptor, named_file
+from outrider_sidecar.linux.named import is_link, linked_files, named_file
 
 PROC = "/proc"
 
@@ -132,12 +132,20 @@ def test_what_is_not_there_raises(container, path):
         ("/dev/stdin", True),
         ("/dev/fd/12", True),
         ("/proc/7/exe", True),
-        ("/proc/self/root", False),
+        ("/proc/self/root/tmp/x", True),
         ("/proc/self/fd", False),
         ("/tmp/proc/self/fd/3", False),
         ("/dev/null", False),
     ],
 )
-def test_names_of_descriptors_are_told_from_others(path, is_one):
+def test_names_through_procfs_are_told_from_others(path, is_one):
     """By their form alone."""
-    assert is_descriptor(path) is is_one
+    assert is_link(path) is is_one
+
+
+def test_libraries_that_are_named_through_procfs_are_found(container, memfd):
+    """LD_PRELOAD may name a descriptor or a root; plain paths and what is not there are left out."""
+    container.do("open('/tmp/x.so', 'w').write('12345')")
+    names = ["/dev/fd/70", "/proc/self/root/tmp/x.so", "/tmp/x.so", "/proc/self/fd/99", "libz.so"]
+    found = linked_files(PROC, container.pid, names)
+    assert [(file.path, file.size) for file in found] == [("/memfd:payload (deleted)", 7), ("/tmp/x.so", 5)]

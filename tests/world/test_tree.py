@@ -1,7 +1,7 @@
 """The process tree: identity, ancestry that outlives its members, and bounds."""
 
-from outrider_sidecar.world.tree import ProcessTree
-from outrider_wire.events import FileFacts, ProcessExecuted, ProcessExited, ProcessId, ProcessStarted
+from outrider_sidecar.world.tree import MAX_DEAD_IN_FULL, ProcessTree
+from outrider_wire.events import Descriptor, FileFacts, ProcessExecuted, ProcessExited, ProcessId, ProcessStarted
 
 
 def pid(number: int, ticks: int | None = None) -> ProcessId:
@@ -88,3 +88,20 @@ def test_living_processes_newest_first():
         tree.start(forked(number, number - 1 or None))
     tree.exit(ProcessExited(4, pid(2)))
     assert [p.id.pid for p in tree.living(7)] == [3, 1]
+
+
+def test_of_the_dead_only_the_last_are_kept_in_full():
+    """Who ended long ago is still told of by program and arguments, without environment and descriptors."""
+    tree = ProcessTree()
+    for number in range(1, MAX_DEAD_IN_FULL + 3):
+        tree.start(forked(number, None))
+        tree.execute(
+            ProcessExecuted(
+                number, pid(number), comm="x", argv=("x", "y"), env={"A": "b"}, stdio=(Descriptor(0, "/a"),)
+            )
+        )
+        tree.exit(ProcessExited(number, pid(number), descriptors=(Descriptor(1, "/b"),)))
+    old, late = tree.get(pid(2)), tree.get(pid(3))
+    assert old is not None and late is not None
+    assert (old.argv, old.env, old.stdio, old.held) == (("x", "y"), {}, (), ())
+    assert (late.env, late.stdio, late.held) == ({"A": "b"}, (Descriptor(0, "/a"),), (Descriptor(1, "/b"),))

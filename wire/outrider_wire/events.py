@@ -98,6 +98,7 @@ class ProcessExecuted(Struct, frozen=True, gc=False, tag=True, tag_field="event"
     sockets. `script` is the file an interpreter was told to run, or the program ld.so was asked to run.
     `missing` names the facts that could not be read; they hold their defaults. `tty` is tty_nr of
     proc_pid_stat(5), 0 for none. `execfn` is AT_EXECFN. `cgroup` is read only where the mount namespace is new.
+    `ordered` are libraries that LD_PRELOAD or LD_AUDIT names by links of procfs, which are gone when the process is.
     """
 
     at_ns: int
@@ -124,6 +125,7 @@ class ProcessExecuted(Struct, frozen=True, gc=False, tag=True, tag_field="event"
     cgroup: str = ""
     missing: tuple[str, ...] = ()
     sensor: str = ""
+    ordered: tuple[FileFacts, ...] = ()
 
 
 class ProcessExited(Struct, frozen=True, gc=False, tag=True, tag_field="event"):

@@ -26,6 +26,16 @@ _SSH: Final = (
     " 'bash -ic \"id; sleep 0.5; echo outrider-ssh\"' && break; sleep 0.1; done"
 )
 
+_COMPILER: Final = """
+import mmap, os, time
+fd = os.memfd_create("doublemapper", 0)
+os.ftruncate(fd, 65536)
+code = mmap.mmap(fd, 65536, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+code[:4] = bytes(4)
+time.sleep(1.5)
+print("compiled")
+"""
+
 QUIET: Final = (
     Scenario(
         name="quiet-terminal",
@@ -99,5 +109,11 @@ QUIET: Final = (
         ),
         expect="quiet",
         tools=("bash",),
+    ),
+    Scenario(
+        name="quiet-compiler",
+        idea="a program compiles at run time into memory that is mapped executable, as .NET does",
+        command=f"{{python}} -c '{_COMPILER}'",
+        expect="compiled",
     ),
 )

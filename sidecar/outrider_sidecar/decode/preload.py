@@ -7,7 +7,7 @@ searched for in the library directories; one with a slash is a path, relative to
 
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from outrider_wire.events import ProcessExecuted
@@ -24,10 +24,15 @@ _FILE = re.compile(rb"[ \t\n:]+")
 
 def preloaded(event: ProcessExecuted) -> list[str]:
     """What LD_PRELOAD and LD_AUDIT of an exec name: absolute paths, or bare names that ld.so will search for."""
+    return ordered_names(event.env, event.cwd)
+
+
+def ordered_names(env: Mapping[str, str], cwd: str) -> list[str]:
+    """The same of an environment and a working directory."""
     names: list[str] = []
     for variable, separator in _SPLIT.items():
-        names += [name for name in separator.split(event.env.get(variable, "")) if name][:MAX_ENTRIES]
-    return list(dict.fromkeys(_absolute(name, event.cwd) for name in names))
+        names += [name for name in separator.split(env.get(variable, "")) if name][:MAX_ENTRIES]
+    return list(dict.fromkeys(_absolute(name, cwd) for name in names))
 
 
 def library_directories(event: ProcessExecuted) -> list[str]:

@@ -24,12 +24,13 @@ from pathlib import Path
 from typing import Final
 
 from outrider_sidecar.decode.environ import kept_environment
+from outrider_sidecar.decode.preload import ordered_names
 from outrider_sidecar.decode.script import asked_to_run
 from outrider_sidecar.linux import ptrace
 from outrider_sidecar.linux.birth import Birth, parse_birth, parse_ids
 from outrider_sidecar.linux.descriptors import read_descriptor_at
 from outrider_sidecar.linux.directories import Directories
-from outrider_sidecar.linux.named import named_file
+from outrider_sidecar.linux.named import linked_files, named_file
 from outrider_sidecar.linux.procfs import PROC, file_facts
 from outrider_sidecar.linux.stack import MAX_ARGV_BYTES, InitialStack, decode_stack, is_64_bit
 from outrider_wire.events import Descriptor, FileFacts, ProcessExecuted, ProcessId, Seen, SocketFacts
@@ -55,7 +56,7 @@ class Captured:
 
     __slots__ = (
         *("argv", "at_ns", "birth", "cgroup", "cwd", "exe_path", "exe_status", "execfn", "missing", "mnt_ns", "pid"),
-        *("script", "seen", "sensor", "sockets", "stack", "start_ticks", "stdio"),
+        *("ordered", "script", "seen", "sensor", "sockets", "stack", "start_ticks", "stdio"),
     )
 
     def __init__(self, pid: int, seen: Seen, start_ticks: int, sensor: str) -> None:
@@ -74,6 +75,7 @@ class Captured:
         self.stack = NO_STACK
         self.argv: tuple[str, ...] = ()
         self.script: FileFacts | None = None
+        self.ordered: tuple[FileFacts, ...] = ()
 
     @property
     def process(self) -> ProcessId:
@@ -114,6 +116,7 @@ class Captured:
             cgroup=self.cgroup,
             missing=tuple(self.missing),
             sensor=self.sensor,
+            ordered=self.ordered,
         )
 
 
@@ -172,6 +175,9 @@ class FactReader:
         captured.stack = stack = self._initial_stack(captured.pid, here, pointer, missing)
         captured.argv = argv = tuple([clean_text(word, limit=MAX_ARGV_BYTES) for word in stack.argv])
         captured.execfn = execfn = clean_text(stack.execfn)
+        if b"/proc/" in stack.environment or b"/dev/fd/" in stack.environment:
+            names = ordered_names(kept_environment(stack.environment), cwd)
+            captured.ordered = linked_files(self._proc, captured.pid, names)
         if len(argv) > 1 and (script := asked_to_run(exe_path, argv, execfn)):
             captured.script = self._script_facts(captured.pid, script, cwd, missing)
         if mnt_ns not in self._known_namespaces:

@@ -15,7 +15,7 @@ import os
 import posixpath
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Final
 
 from outrider_sidecar.linux.procfs import file_facts
@@ -54,20 +54,19 @@ def named_file(proc: str, pid: int, path: bytes) -> FileFacts | None:
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
-def is_descriptor(path: str) -> bool:
-    """Whether a path names a process's open descriptor, or what it runs, by a link of procfs."""
-    link = _link_of(os.fsencode(path))
-    return link is not None and bool(link[2])
+def is_link(path: str) -> bool:
+    """Whether a path goes through such a link, by its form."""
+    return _link_of(os.fsencode(path)) is not None
 
 
-def find_named(proc: str, pid: int, paths: list[str], keep: Callable[[str], bool]) -> tuple[FileFacts, ...]:
-    """The files that a process means by those of the paths that are to be kept, as many as there are."""
+def linked_files(proc: str, pid: int, paths: Iterable[str]) -> tuple[FileFacts, ...]:
+    """The files that a process means by those of the paths that go through such a link, as many as there are."""
     found = []
-    for path in filter(keep, paths):
+    for path in filter(is_link, paths):
         try:
             found.append(named_file(proc, pid, os.fsencode(path)))
         except (OSError, ValueError):
-            continue  # no such descriptor
+            continue  # nothing is there
     return tuple([file for file in found if file is not None])
 
 

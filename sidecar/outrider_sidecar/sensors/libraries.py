@@ -4,7 +4,7 @@ Each new file that may be a library gets a watch of its own for IN_OPEN. inotify
 mapping follows the opening by some microseconds, so the processes of that container are looked at, newest first,
 at once and again after 5, 20 and 100 ms; and all of them in a slow sweep, for a file that was opened before its
 watch stood. A process that ends sooner is left to the tracer, which reads mappings at exit stops while new
-libraries are about (`wanted`).
+libraries are about (`wanted`). Libraries that no file watch told of are found by strangers.py, in the same thread.
 
 What maps shows is a proof: attribution is exact. A process's own program is no library of it.
 """
@@ -35,6 +35,7 @@ from outrider_sidecar.sensors.library_table import (
     loaded_new_libraries,
     match,
 )
+from outrider_sidecar.sensors.strangers import LOOK_NS, Strangers
 from outrider_wire.errors import ProcessGone, Unavailable
 from outrider_wire.events import FileChanged, FileFacts, LibraryLoaded, ProcessExited, ProcessId, SightLost
 
@@ -60,7 +61,8 @@ class LibrarySensor:
     """Finds processes that have new ELF files mapped. `run` has a thread of its own; all else is for any thread.
 
     `pids_of(mnt_ns)` tells the living processes of a container, newest first; it is called in the sensor's
-    thread. `wanted(True)` is called there when the first new file is remembered, `wanted(False)` when none is left.
+    thread, as are `containers` and `living` (see strangers.py) and `wanted`: with True when the first new file is
+    remembered, with False when none is left.
     """
 
     name = "maps"
@@ -70,6 +72,8 @@ class LibrarySensor:
         *,
         pids_of: Callable[[int], Iterable[int]],
         wanted: Callable[[bool], None] = lambda _: None,
+        containers: Callable[[], Iterable[tuple[int, int]]] = lambda: (),
+        living: Callable[[int], Iterable[tuple[int, int]]] = lambda _: (),
         proc: Path = PROC,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -78,6 +82,7 @@ class LibrarySensor:
         self._proc = proc
         self._clock = clock
         self.table = LibraryTable()
+        self._strangers = Strangers(self.table, containers, living, proc=proc)
         self._queue: deque[FileChanged | int] = deque()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._lost = 0
@@ -119,7 +124,7 @@ class LibrarySensor:
         poller.register(self._wake, select.POLLIN)
         if self._watches is not None:
             poller.register(self._watches.fileno(), select.POLLIN)
-        sweep_ns = self._clock() + SWEEP_NS
+        sweep_ns = look_ns = self._clock() + SWEEP_NS
         while not stop.is_set():
             self._take_in(emit)
             self._heed_openings()
@@ -129,6 +134,10 @@ class LibrarySensor:
                 self._due += [(now_ns, mnt_ns) for mnt_ns in self.table.roots()]
                 heapq.heapify(self._due)
             self._look_due(now_ns, emit)
+            if now_ns >= look_ns:
+                look_ns = now_ns + LOOK_NS
+                for event in self._strangers.look(now_ns):
+                    emit(event)
             poller.poll(self._wait_ms())
         self.close()
 

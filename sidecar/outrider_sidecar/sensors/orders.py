@@ -36,6 +36,7 @@ class LibraryOrders:
         directories = library_directories(event)
         paths = [path for name in names for path in candidates(name, directories)]
         found = [_loaded(event, file, "ld_preload") for file in self._stat_all(event, paths)]
+        found += [_loaded(event, file, "ld_preload") for file in event.ordered]
         for file in self._stat_all(event, everywhere):
             if (event.mnt_ns, file.path) not in self._told:
                 self._told.add((event.mnt_ns, file.path))

@@ -30,8 +30,8 @@ from msgspec.structs import replace
 
 from outrider_wire.events import FileChange, FileChanged, FileFacts, ProcessId
 
-MAX_SEEN: Final = 16_384
-"""Most file names remembered of one container, the latest; some 5 MiB."""
+MAX_SEEN: Final = 8_192
+"""Most file names remembered of one container, the latest; some 2.7 MiB."""
 
 Verdict = Literal["new", "old", "undecided", "fileless"]
 

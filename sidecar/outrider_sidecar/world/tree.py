@@ -1,10 +1,11 @@
 """The process tree: who runs what, whose child it is, and who its ancestors were, also after they ended.
 
 A process is kept while it lives, and after its end while it is among the ancestors of a kept one or among the
-newest dead, within MAX_PROCESSES. The tree belongs to the engine's thread.
+newest dead, within MAX_PROCESSES; in full while it is among the very last that ended. The tree belongs to the
+engine's thread.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import Final
 
@@ -25,6 +26,8 @@ MAX_PROCESSES: Final = 16_384
 """Most processes kept, living and dead; past that the oldest dead go first, whoever descends from them."""
 MAX_DEAD: Final = 2_048
 """Most dead processes kept that are nobody's ancestors."""
+MAX_DEAD_IN_FULL: Final = 256
+"""Of how many that ended last the environment and the descriptors are kept, too: nobody asks for older ones."""
 MAX_ANCESTORS: Final = 64
 """Deepest ancestry told of."""
 
@@ -85,6 +88,7 @@ class ProcessTree:
         self._kept: dict[ProcessId, Process] = {}
         self._by_pid: dict[int, Process] = {}
         self._dead: OrderedDict[ProcessId, Process] = OrderedDict()
+        self._in_full: deque[Process] = deque()
         self._max_processes = max_processes
         self._max_dead = max_dead
         self.forgotten = 0
@@ -139,7 +143,7 @@ class ProcessTree:
             return process
         process.exited_at_ns = event.at_ns
         process.held, process.held_sockets = event.descriptors, event.sockets
-        self._dead[process.id] = process
+        self._bury(process)
         self._forget_surplus()
         return process
 
@@ -176,12 +180,20 @@ class ProcessTree:
         earlier = self._by_pid.pop(process.id.pid, None)
         if earlier is not None and earlier.alive:  # its exit was missed: the pid could not be used again otherwise
             earlier.exited_at_ns = process.started_at_ns
-            self._dead[earlier.id] = earlier
+            self._bury(earlier)
         self._kept[process.id] = process
         self._by_pid[process.id.pid] = process
         if (parent := self.get(process.parent)) is not None:
             parent.children += 1
         self._forget_surplus()
+
+    def _bury(self, process: Process) -> None:
+        """Put a process among the dead; the oldest that was kept in full loses what takes most."""
+        self._dead[process.id] = process
+        self._in_full.append(process)
+        if len(self._in_full) > MAX_DEAD_IN_FULL:
+            oldest = self._in_full.popleft()
+            oldest.env, oldest.stdio, oldest.sockets, oldest.held, oldest.held_sockets = {}, (), (), (), ()
 
     def _forget_surplus(self) -> None:
         while len(self._dead) > self._max_dead or (len(self._kept) > self._max_processes and self._dead):

@@ -45,6 +45,8 @@ class Finder:
         self._unseen: list[int] = []
         self._undecided: set[int] = set()
         """Processes of containers that may be left untraced: looked at each tick until that is known."""
+        self._refused: dict[int, Seen] = {}
+        """Processes that were refused once, and how they were met: tried again at the next tick before it is told."""
         self._off: dict[int, bool] = {0: False}
         self._polled: dict[int, Tracee] = {}
         self._outsiders: set[int] = set()
@@ -53,12 +55,15 @@ class Finder:
 
     def sees_nothing_new(self) -> bool:
         """Whether no pid was made since the last look, and none waits to be looked at again: one system call."""
-        return not (self._unseen or self._undecided) and os.pread(self._loadavg, 128, 0).endswith(self._newest_text)
+        return not (self._unseen or self._undecided or self._refused) and os.pread(self._loadavg, 128, 0).endswith(
+            self._newest_text
+        )
 
     def look_for_new(self) -> None:
         """Look at the pids made since the last call. Sets `overrun` where only a sweep can tell."""
         newest, before = self._read_newest(), self._newest
         again, self._unseen = self._unseen, []
+        self._try_refused()
         self._newest = newest
         self._newest_text = b" %d\n" % newest
         if newest < before or newest - before > MAX_LOOKS * 64:
@@ -73,6 +78,13 @@ class Finder:
         undecided, self._undecided = self._undecided, set()
         for pid in (*again, *undecided):
             self.look_at(pid, "found")
+
+    def _try_refused(self) -> None:
+        """Look again at those that were refused; who is refused twice is followed, and that is told."""
+        for pid, seen in list(self._refused.items()):
+            if self._table.knows(pid) or not self.look_at(pid, seen):
+                self._refused.pop(pid, None)
+        self._refused.clear()
 
     def walk(self, seen: Seen) -> Iterator[None]:
         """Look at every process there is, one a step; then forget those that are gone."""
@@ -162,7 +174,10 @@ class Finder:
         try:
             tids = seize_process(pid, proc=self._proc)
         except Unavailable as error:
-            self._follow(pid, standing, seen, error.reason)
+            if self._refused.pop(pid, None) is None and len(self._refused) < MAX_LOOKS:
+                self._refused[pid] = seen
+            else:
+                self._follow(pid, standing, seen, error.reason)
             return
         tracee = Tracee(pid)
         tracee.newest_when_seized = self._read_newest()

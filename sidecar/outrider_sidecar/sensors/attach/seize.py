@@ -16,6 +16,8 @@ from outrider_sidecar.linux.procfs import PROC, list_threads, read_bytes
 from outrider_wire.errors import ProcessGone, Unavailable
 
 MAX_ROUNDS: Final = 64
+ATTEMPTS: Final = 3
+"""How often a leader is tried whose refusal its state does not explain."""
 
 
 class Standing(Struct, frozen=True, gc=False):
@@ -60,13 +62,7 @@ def seize_process(pid: int, *, proc: Path = PROC) -> set[int]:
 
     Raises ProcessGone, or Unavailable where the kernel refuses the leader.
     """
-    try:
-        ptrace.seize(pid, ptrace.LEADER_OPTIONS)
-    except OSError as error:
-        if error.errno == errno.ESRCH:
-            raise ProcessGone(f"process {pid} is gone") from error
-        if not _leads_from_the_grave(pid, proc):
-            raise Unavailable(f"process {pid} may not be traced: {os.strerror(error.errno or 0)}") from error
+    _seize_leader(pid, proc)
     ours: set[int] = set()
     for _ in range(MAX_ROUNDS):
         new = {tid for tid in _threads(pid, proc) if tid != pid} - ours
@@ -76,6 +72,30 @@ def seize_process(pid: int, *, proc: Path = PROC) -> set[int]:
             seize_thread(tid)
         ours |= new
     return ours
+
+
+def _seize_leader(pid: int, proc: Path) -> None:
+    """A refusal stands only where the process neither ends nor is in an exec: its state is read anew, and tried again.
+
+    The kernel gives the same error for a process that has just ended and for one that may not be traced.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            ptrace.seize(pid, ptrace.LEADER_OPTIONS)
+        except OSError as error:
+            if error.errno == errno.ESRCH:
+                raise ProcessGone(f"process {pid} is gone") from error
+            standing = read_standing(pid, proc=proc)
+            if standing.state in "ZX":
+                if standing.threads > 1:
+                    return  # the leader has ended, its threads go on: the kernel refuses the leader alone
+                raise ProcessGone(f"process {pid} is ending") from error
+            if standing.tracer == os.getpid():
+                return
+            if standing.tracer or attempt == ATTEMPTS - 1:
+                raise Unavailable(f"process {pid} may not be traced: {os.strerror(error.errno or 0)}") from error
+        else:
+            return
 
 
 def seize_thread(tid: int) -> bool:
@@ -92,12 +112,3 @@ def _threads(pid: int, proc: Path) -> list[int]:
         return list_threads(pid, proc=proc)
     except (ProcessGone, Unavailable):
         return []
-
-
-def _leads_from_the_grave(pid: int, proc: Path) -> bool:
-    """Whether the leader has ended while other threads go on: the kernel then refuses to attach to it alone."""
-    try:
-        standing = read_standing(pid, proc=proc)
-    except ProcessGone:
-        return False
-    return standing.state == "Z" and standing.threads > 1

@@ -1,8 +1,10 @@
 """Which directories of a container are watched, and in which order.
 
-Order is what the first second of a container's life is about: where attackers drop files first and little is to be
-watched comes first; library trees, which are large and change seldom, come last. A container that has more
-directories than its bound loses sight of the end of this list first.
+Order is what the first second of a container's life is about, and what a bound leaves: the own level of every place
+comes before anything below one. First what programs are started from, where attackers drop files and what makes
+programs start; then the tops of library trees, homes and data; then what lies below settings, programs and scratch
+directories; last the trees that are large (libraries, homes, `/opt`). A container that has more directories than
+its bound loses sight of the end of this order first.
 
 A shallow place has its own entries watched and not the directories that were below it already: a directory that is
 made there later is new, and is watched whole. So `/evil/x` is seen at the cost of one watch.
@@ -14,32 +16,37 @@ from msgspec import Struct
 
 
 class Place(Struct, frozen=True, gc=False):
-    """A directory to watch. Lower `rank` is watched sooner."""
+    """A directory to watch: itself at `rank`, what lies below it at `below`. Lower is sooner."""
 
     path: bytes
     rank: int
+    below: int
     shallow: bool = False
 
 
 RANKS: Final = 4
-FIRST, PROGRAM, CONFIGURATION, LAST = range(RANKS)
+OWN, TOPS, NEAR, DEEP = range(RANKS)
+IMPORTANT: Final = (OWN, TOPS)
+"""The ranks of own levels: few directories, and until they are watched a container is not."""
 
 SHALLOW: Final = (b"/", b"/dev", b"/var", b"/var/lib", b"/usr", b"/usr/local")
-SCRATCH: Final = (b"/tmp", b"/var/tmp", b"/dev/shm", b"/run", b"/root")
-PROGRAMS: Final = (
-    b"/bin", b"/sbin", b"/usr/bin", b"/usr/sbin", b"/usr/local/bin", b"/usr/local/sbin", b"/home", b"/app",
-)  # fmt: skip
+PROGRAMS: Final = (b"/usr/local/bin", b"/usr/local/sbin", b"/usr/bin", b"/usr/sbin", b"/bin", b"/sbin")
+SCRATCH: Final = (b"/tmp", b"/var/tmp", b"/dev/shm")
 SETTINGS: Final = (
-    b"/etc", b"/var/spool/cron", b"/var/log", b"/var/lib/rpm", b"/var/www", b"/srv", b"/usr/share/nginx/html",
+    b"/etc/cron.d", b"/etc/pam.d", b"/etc/ssh", b"/etc/sudoers.d", b"/etc/profile.d", b"/etc/ld.so.conf.d", b"/etc",
+    b"/root/.ssh", b"/var/spool/cron/crontabs", b"/var/spool/cron", b"/var/log", b"/var/lib/rpm",
 )  # fmt: skip
-LIBRARIES: Final = (b"/lib", b"/lib64", b"/usr/local/lib", b"/opt", b"/usr/lib", b"/usr/lib64")
+"""Those that lie in another stand before it, so that the other finds them watched."""
+LIBRARIES: Final = (
+    b"/usr/lib/x86_64-linux-gnu", b"/usr/lib/aarch64-linux-gnu", b"/usr/lib", b"/usr/lib64", b"/lib", b"/lib64",
+    b"/usr/local/lib64", b"/usr/local/lib",
+)  # fmt: skip
+TREES: Final = (b"/app", b"/root", b"/home", b"/opt", b"/run", b"/srv", b"/var/www", b"/usr/share/nginx/html")
 
 PLACES: Final = (
-    *(Place(path, FIRST, shallow=True) for path in SHALLOW),
-    *(Place(path, FIRST) for path in SCRATCH),
-    *(Place(path, PROGRAM) for path in PROGRAMS),
-    *(Place(path, CONFIGURATION) for path in SETTINGS),
-    *(Place(path, LAST) for path in LIBRARIES),
+    *(Place(path, OWN, NEAR) for path in (*PROGRAMS, *SCRATCH, *SETTINGS)),
+    *(Place(path, OWN, DEEP, shallow=True) for path in SHALLOW),
+    *(Place(path, TOPS, DEEP) for path in (*LIBRARIES, *TREES)),
 )
 
 DEVICES: Final = b"/dev"
@@ -52,4 +59,4 @@ NEVER_BELOW: Final = (b"/proc", b"/sys")
 def places_of(extra: tuple[str, ...]) -> tuple[Place, ...]:
     """Every place of a container, `extra` (the program's own directories) among the first; `/` only shallow."""
     own = [path.encode("utf-8", "surrogateescape") for path in extra if path.startswith("/")]
-    return (*(Place(path, FIRST) for path in own if path.strip(b"/")), *PLACES)
+    return (*(Place(path, OWN, DEEP) for path in own if path.strip(b"/")), *PLACES)

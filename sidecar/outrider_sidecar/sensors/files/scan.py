@@ -6,14 +6,13 @@ before the listing is found by it, what was made after the watch is told by it, 
 was in a directory of the first scan, or of a scan after a gap, is told of as `found` where it changed since the
 baseline and can matter: its mtime alone would not show the change, or it is a program or a script.
 
-A slice is short, because events wait meanwhile; urgent directories (new ones) come before all others. The root of
-the container is opened for one slice and closed with it.
+A slice is short, because events wait meanwhile; urgent directories (new ones) come before all others, and their
+order is that of lines.py. The root of the container is opened for one slice and closed with it.
 """
 
 import errno
 import os
 import stat
-from collections import deque
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
@@ -23,7 +22,8 @@ from outrider_sidecar.linux.inotify import OUT_OF_WATCHES, Inotify
 from outrider_sidecar.linux.procfs import file_facts
 from outrider_sidecar.linux.rooted import HEAD_BYTES, look, open_beneath, resolve
 from outrider_sidecar.sensors.files.coalesce import MASK
-from outrider_sidecar.sensors.files.places import DEVICES, NEVER_BELOW, RANKS, places_of
+from outrider_sidecar.sensors.files.lines import BEHIND_NEW, NEW, NOWHERE, Lines, Stem, Visit
+from outrider_sidecar.sensors.files.places import DEEP, DEVICES, NEVER_BELOW, OWN, places_of
 from outrider_sidecar.sensors.files.tree import GuardedRoot, Watched, WatchTree
 from outrider_wire.events import FileChange, FileChanged
 from outrider_wire.text import clean_text
@@ -36,7 +36,11 @@ MAX_DEPTH: Final = 32
 """Deepest directory watched, in components of its path."""
 
 RESERVED: Final = 2_048
-"""Of a container's watches, those kept from the first scan for directories that appear later; a quarter at most."""
+"""Of a container's watches, those that what lies below its places leaves to directories that appear later, and to
+the own level of places that become known later; a quarter at most."""
+
+RESERVED_FOR_PLACES: Final = 128
+"""Of those again, how many are left to the own level of places alone; a 16th at most."""
 
 MAX_WAITING: Final = 65_536
 """Most directories that wait to be visited; past that they are counted as unwatched."""
@@ -46,9 +50,6 @@ MAX_LISTED: Final = 16_384
 
 MAX_ENTRIES: Final = 100_000
 """Most entries listed of one directory; it is watched all the same."""
-
-NEW: Final = 0
-"""The line of directories that appeared under watch; those of first scans stand behind it, by the place's rank."""
 
 _QUIET_MASK: Final = MASK & ~(inotify.CLOSE_WRITE | inotify.ATTRIB)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
@@ -61,23 +62,6 @@ class Bounds(NamedTuple):
     per_container: int = MAX_WATCHES_PER_CONTAINER
     depth: int = MAX_DEPTH
     reserved: int = RESERVED
-
-
-class Visit(NamedTuple):
-    """A directory to watch and list: `name` below `parent`, or the absolute path `name`.
-
-    `label` is how its content is to be told of: None in a first scan. `since_ns`: content that changed at or after
-    this is `found`; 0 for none.
-    """
-
-    root: GuardedRoot
-    rank: int
-    parent: Watched | None
-    name: bytes
-    label: FileChange | None
-    since_ns: int
-    shallow: bool = False
-    again: bool = False
 
 
 class Scanner:
@@ -97,16 +81,17 @@ class Scanner:
         self._emit = emit
         self._bounds = bounds
         self._clock = clock
-        self._waiting: tuple[deque[Visit], ...] = tuple(deque() for _ in range(NEW + RANKS + 1))
+        self._lines = Lines()
+        self._new = Stem()
         self.listed: dict[tuple[int, bytes], int] = {}
 
     @property
     def waiting(self) -> int:
-        return sum(map(len, self._waiting))
+        return self._lines.waiting
 
     def add_places(self, root: GuardedRoot, root_fd: int, extra: tuple[str, ...]) -> None:
         """Put every place of a container in line, links such as /bin resolved inside its root, each once."""
-        chosen: dict[bytes, tuple[int, bool]] = {}
+        chosen: dict[bytes, tuple[int, int, bool]] = {}
         for place in places_of(extra):
             try:
                 path = resolve(root_fd, place.path)
@@ -114,57 +99,63 @@ class Scanner:
                 continue  # a loop of links: nothing is there
             if path.startswith(NEVER_BELOW):
                 continue
-            rank, shallow = chosen.get(path, (place.rank, place.shallow))
-            chosen[path] = (min(rank, place.rank), shallow and place.shallow)
-        for path, (rank, shallow) in chosen.items():
-            self._push(Visit(root, NEW + 1 + rank, None, path, None, root.baseline_ns, shallow))
+            rank, below, shallow = chosen.get(path, (place.rank, place.below, place.shallow))
+            chosen[path] = (min(rank, place.rank), min(below, place.below), shallow and place.shallow)
+        for path, (rank, below, shallow) in chosen.items():
+            line, below_line = BEHIND_NEW + rank, BEHIND_NEW + below
+            self._push(Visit(root, line, below_line, Stem(), None, path, None, 0, shallow))
 
     def add_new(self, parent: Watched, name: bytes, label: FileChange) -> None:
         """Put a directory in line that appeared under watch: before everything else."""
-        self._push(Visit(parent.root, NEW, parent, name, label, 0))
+        self._push(Visit(parent.root, NEW, NEW, self._new, parent, name, label, 0))
 
     def doubt(self, root: GuardedRoot) -> None:
         """Take back that a container's directories have been watched without a gap."""
         for node in self._tree.of_container(root):
             node.inspected_ns = 0
 
-    def look_again(self, root: GuardedRoot, since_ns: int) -> None:
-        """Visit every directory of a container again, after events were lost at or after `since_ns`."""
+    def look_again(self, root: GuardedRoot, since_ns: int, *, for_new: bool) -> None:
+        """Visit every directory of a container again, for what changed at or after `since_ns`.
+
+        `for_new`: events were lost, and a directory that is not known is new. Otherwise it is in line already.
+        """
+        places = {id(node) for node in root.tops.values()}
+        below, stem = NEW if for_new else NOWHERE, Stem()
         for node in self._tree.of_container(root):
-            self._push(Visit(root, NEW + 1, node.parent, node.name, None, since_ns, node.shallow, again=True))
+            line = BEHIND_NEW + (OWN if id(node) in places else DEEP)
+            again = Visit(root, line, below, stem, node.parent, node.name, None, since_ns, node.shallow, again=True)
+            self._push(again)
 
     def forget(self, root: GuardedRoot) -> None:
         """Take a container out of every line."""
-        root.to_scan = 0
-        for rank, line in enumerate(self._waiting):
-            kept = [visit for visit in line if visit.root is not root]
-            if len(kept) != len(line):
-                self._waiting[rank].clear()
-                self._waiting[rank].extend(kept)
+        self._lines.forget(root)
 
     def next_root(self) -> GuardedRoot | None:
         """Whose directory is next in line."""
-        return next((line[0].root for line in self._waiting if line), None)
+        return self._lines.next_root()
 
     def visit_some(self, root: GuardedRoot, root_fd: int, count: int) -> None:
         """Visit the next directories as long as they are of `root`, at most `count`."""
-        for line in self._waiting:
-            while line and count:
-                if line[0].root is not root:
-                    return
-                self._visit(line.popleft(), root_fd)
-                root.to_scan -= 1  # only now: it is what says that all is watched
-                count -= 1
+        for _ in range(count):
+            visit = self._lines.pop(root)
+            if visit is None:
+                return
+            if visit.label is None and not visit.again:
+                visit = visit._replace(since_ns=root.baseline_ns)  # as it is known by now
+            self._visit(visit, root_fd)
+            self._lines.visited(visit)
 
     def _push(self, visit: Visit) -> None:
-        if self.waiting >= MAX_WAITING:
+        if self.waiting >= MAX_WAITING and not visit.important:
             self._unwatched(visit.root, f"more than {MAX_WAITING} directories waited to be watched")
             return
-        visit.root.to_scan += 1
-        self._waiting[visit.rank].append(visit)
+        self._lines.push(visit)
 
     def _visit(self, visit: Visit, root_fd: int) -> None:
         path = visit.name if visit.parent is None else visit.parent.path().rstrip(b"/") + b"/" + visit.name
+        if not visit.again and (refusal := self._beyond_bounds(visit)):
+            self._unwatched(visit.root, refusal)
+            return
         try:
             fd = open_beneath(root_fd, path, _DIRECTORY)
         except OSError as error:
@@ -180,11 +171,7 @@ class Scanner:
 
     def _watch(self, visit: Visit, fd: int) -> Watched | None:
         """The directory with its watch on; None where a bound was met or it is known and need not be listed."""
-        root, depth = visit.root, visit.parent.depth + 1 if visit.parent else visit.name.count(b"/")
-        reserved = 0 if visit.label else min(self._bounds.reserved, self._bounds.per_container // 4)
-        if not visit.again and (refusal := self._beyond_bounds(root, depth, reserved)):
-            self._unwatched(root, refusal)
-            return None
+        root = visit.root
         try:
             wd = self._watches.add_descriptor(fd, _QUIET_MASK if visit.name == DEVICES else MASK)
         except OSError as error:
@@ -202,12 +189,23 @@ class Scanner:
         known.shallow = known.shallow and visit.shallow
         return known if widened or visit.again or visit.label else None
 
-    def _beyond_bounds(self, root: GuardedRoot, depth: int, reserved: int) -> str:
+    def _beyond_bounds(self, visit: Visit) -> str:
+        """Why a directory is not to be watched any more; empty where it may be."""
+        root, depth = visit.root, visit.parent.depth + 1 if visit.parent else visit.name.count(b"/")
+        reserved = self._reserved_from(visit)
         if root.directories >= self._bounds.per_container - reserved:
             return f"the bound of {self._bounds.per_container} directories of one container was reached"
         if self._tree.directories >= self._bounds.total - reserved:
             return f"the bound of {self._bounds.total} directories in all was reached"
         return f"they lie deeper than {self._bounds.depth} levels" if depth > self._bounds.depth else ""
+
+    def _reserved_from(self, visit: Visit) -> int:
+        """How many watches this visit may not take."""
+        if visit.important:
+            return 0
+        if visit.label:
+            return min(RESERVED_FOR_PLACES, self._bounds.reserved // 16, self._bounds.per_container // 16)
+        return min(self._bounds.reserved, self._bounds.per_container // 4)
 
     def _unwatched(self, root: GuardedRoot, why: str) -> None:
         root.unwatched += 1
@@ -244,13 +242,17 @@ class Scanner:
             return  # the entry is gone meanwhile: the watch tells
 
     def _directory(self, visit: Visit, node: Watched, name: bytes) -> None:
+        if self._tree.adopt(node, name):
+            known = self._tree.child(node, name)
+            if known is not None and not known.shallow and not visit.label:
+                return  # a place by itself: what lies below it is in line already
         if visit.shallow:
-            self._tree.adopt(node, name)  # what is below a shallow place and is no place itself stays unwatched
-        elif not visit.again:
-            rank = NEW if visit.label else visit.rank
-            self._push(Visit(visit.root, rank, node, name, visit.label, visit.since_ns))
-        elif self._tree.child(node, name) is None:
-            self._push(Visit(visit.root, NEW, node, name, "found", 0))
+            return  # what is below a shallow place and is no place itself stays unwatched
+        if not visit.again:
+            line = NEW if visit.label else visit.below
+            self._push(Visit(visit.root, line, line, visit.stem, node, name, visit.label, visit.since_ns))
+        elif visit.below != NOWHERE and self._tree.child(node, name) is None:
+            self._push(Visit(visit.root, NEW, NEW, self._new, node, name, "found", 0))
 
     def _tell(
         self, visit: Visit, change: FileChange, path: bytes, name: bytes, status: os.stat_result, fd: int

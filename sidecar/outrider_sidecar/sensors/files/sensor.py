@@ -47,7 +47,8 @@ class FileSensor:
 
     `on_unmount(mnt_ns)` is called, in the sensor's thread, when a container's file system went away (it
     restarted): its watches are gone, and it is to be added anew. `pids_of(mnt_ns)` tells living processes of a
-    container, also in the sensor's thread, for when the anchor ended.
+    container, also in the sensor's thread, for when the anchor ended. `on_scanned(mnt_ns, directories, unwatched)`
+    is called there once for each container, when its first scan is over.
     """
 
     name = "inotify"
@@ -57,12 +58,14 @@ class FileSensor:
         *,
         on_unmount: Callable[[int], None] = lambda _: None,
         pids_of: Callable[[int], Iterable[int]] = lambda _: (),
+        on_scanned: Callable[[int, int, int], None] = lambda _mnt_ns, _directories, _unwatched: None,
         bounds: Bounds = Bounds(),  # noqa: B008 - a constant
         proc: Path = PROC,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self._on_unmount = on_unmount
         self._pids_of = pids_of
+        self._on_scanned = on_scanned
         self._bounds = bounds
         self._proc = proc
         self._clock = clock
@@ -116,6 +119,17 @@ class FileSensor:
         """No command and no directory waits: every place of every container is watched."""
         return not self._commands and not any(root.to_scan for root in list(self._tree.roots.values()))
 
+    def important_done(self) -> bool:
+        """The own level of every place of every container so far is watched; also true where none can be."""
+        if self.unavailable is not None:
+            return True
+        return not self._commands and not any(root.important_to_scan for root in list(self._tree.roots.values()))
+
+    @property
+    def left(self) -> int:
+        """How many directories wait to be watched, as far as they are known."""
+        return sum(root.to_scan for root in list(self._tree.roots.values()))
+
     @property
     def directories(self) -> int:
         """How many directories are watched now."""
@@ -138,6 +152,7 @@ class FileSensor:
             self._wake,
             emit,
             on_unmount=self._on_unmount,
+            on_scanned=self._on_scanned,
             pids_of=self._pids_of,
             bounds=self._bounds,
             proc=self._proc,

@@ -16,6 +16,7 @@ class GuardedRoot:
     """A container whose files are watched.
 
     `baseline_ns` is when it was created, 0 where nobody said. `to_scan` counts directories still to be visited,
+    `important_to_scan` those among them that are places; `scan_told`: the end of the first scan was told of.
     `unwatched` those that a bound or a refusal left out, `unwatched_told` how many of them were reported.
     `identity` is (device, inode) of its root directory: a process in a chroot does not lead there.
     """
@@ -25,6 +26,8 @@ class GuardedRoot:
     baseline_ns: int = 0
     directories: int = 0
     to_scan: int = 0
+    important_to_scan: int = 0
+    scan_told: bool = False
     unwatched: int = 0
     unwatched_why: str = ""
     unwatched_told: int = 0

@@ -67,6 +67,7 @@ class Watching:
         emit: Emit,
         *,
         on_unmount: Callable[[int], None],
+        on_scanned: Callable[[int, int, int], None],
         pids_of: Callable[[int], Iterable[int]],
         bounds: Bounds,
         proc: Path,
@@ -78,6 +79,7 @@ class Watching:
         self._wake = wake
         self._emit = emit
         self._on_unmount = on_unmount
+        self._on_scanned = on_scanned
         self._pids_of = pids_of
         self._proc = proc
         self._clock = clock
@@ -189,7 +191,7 @@ class Watching:
     def _begin_rescan(self) -> None:
         if self._rescan_ns and not self._scanner.waiting:
             for root in self._tree.roots.values():
-                self._scanner.look_again(root, self._rescan_ns)
+                self._scanner.look_again(root, self._rescan_ns, for_new=True)
             self._rescan_ns = 0
 
     def _obey(self, root_of: Callable[[GuardedRoot], int | None]) -> None:
@@ -217,7 +219,7 @@ class Watching:
         elif command.baseline_ns and (not root.baseline_ns or command.baseline_ns < root.baseline_ns):
             root.baseline_ns = command.baseline_ns
             self._scanner.doubt(root)
-            self._scanner.look_again(root, command.baseline_ns)
+            self._scanner.look_again(root, command.baseline_ns, for_new=False)
         root.anchor_pid = command.anchor_pid
         root_fd = root_of(root)
         if root_fd is None:
@@ -257,9 +259,12 @@ class Watching:
             self._watches.remove(wd)
 
     def _tell_bounds(self) -> None:
-        """Say how many directories of a container are not watched: when its scan is over, then at most each minute."""
+        """Say when a container's first scan is over, and how many directories are not watched: then, each minute."""
         now_ns = self._clock()
         for root in self._tree.roots.values():
+            if root.directories and not root.to_scan and not root.scan_told:
+                root.scan_told = True
+                self._on_scanned(root.mnt_ns, root.directories, root.unwatched)
             more = root.unwatched - root.unwatched_told
             if more <= 0 or root.to_scan or (root.told_ns and now_ns - root.told_ns < TELL_AGAIN_NS):
                 continue
