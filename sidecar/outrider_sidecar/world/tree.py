@@ -1,7 +1,8 @@
 """The process tree: who runs what, whose child it is, and who its ancestors were, also after they ended.
 
 A process is kept while it lives, and after its end while it is among the ancestors of a kept one or among the
-newest dead, within MAX_PROCESSES; in full while it is among the very last that ended. The tree belongs to the engine's thread.
+newest dead, within MAX_PROCESSES; in full while it is among the very last that ended. The tree belongs to the
+engine's thread.
 """
 
 from collections import OrderedDict, deque
