@@ -33,6 +33,11 @@ class Mapping(Struct, frozen=True, gc=False):
         return self.permissions[2:3] == "x"
 
 
+def once_called(path: str) -> str:
+    """The name that a mapped file had before it was deleted; a memfd keeps its mark, having had none."""
+    return path if path.startswith("/memfd:") else path.removesuffix(DELETED)
+
+
 def parse_line(line: bytes) -> Mapping:
     """One line without its newline. Raises ValueError."""
     columns = line.split(None, 5)

@@ -175,7 +175,7 @@ class FactReader:
         captured.stack = stack = self._initial_stack(captured.pid, here, pointer, missing)
         captured.argv = argv = tuple([clean_text(word, limit=MAX_ARGV_BYTES) for word in stack.argv])
         captured.execfn = execfn = clean_text(stack.execfn)
-        if b"/proc/" in stack.environment or b"/dev/fd/" in stack.environment:
+        if b"LD_PRELOAD" in stack.environment or b"LD_AUDIT" in stack.environment:
             names = ordered_names(kept_environment(stack.environment), cwd)
             captured.ordered = linked_files(self._proc, captured.pid, names)
         if len(argv) > 1 and (script := asked_to_run(exe_path, argv, execfn)):

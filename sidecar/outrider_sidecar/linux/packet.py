@@ -6,7 +6,12 @@ Facts that shape this file:
   (Ethernet, loopback, a tunnel; a VLAN tag is already taken off), for the filter and for the reader alike.
 - Only protocol ETH_P_ALL shows packets that leave. A socket made with protocol 0 sees nothing until it is bound:
   so the filter is attached first and bound afterwards, and no unfiltered packet is ever queued.
-- On loopback each packet is shown twice, leaving and arriving. The filter drops the leaving one there.
+- For each packet that leaves, the kernel clones its descriptor before any filter runs, whatever the filter says then;
+  a packet that arrives is filtered first. PACKET_IGNORE_OUTGOING (Linux 4.20) spares the clone, and all that leaves.
+- On loopback each packet is shown twice, leaving and arriving. So a tap of loopback alone asks to be spared, and a
+  tap of everything drops the leaving one in its filter, after the clone.
+- A filter's time goes into loads: those from a fixed place are a few instructions, those by the index register are
+  calls. Of a segment that leaves, the payload lies apart from the headers, and a load from it is always a call.
 - A VLAN device or a bridge may show one packet on two interfaces: readers must bear repeats.
 - A load past the end of a packet drops it: "there is a payload" is asked by loading its first byte. Link padding
   can lie about that by six bytes, so the reader cuts by the lengths in the headers.
@@ -28,6 +33,7 @@ import errno
 import socket
 import struct
 import time
+from contextlib import suppress
 from typing import Final, Self
 
 from msgspec import Struct
@@ -47,15 +53,44 @@ WHOLE_BYTES: Final = 65535
 RECEIVE_BUFFER_BYTES: Final = 8 << 20
 """Asked for; without CAP_NET_ADMIN the kernel grants net.core.rmem_max at most (often 208 KiB, some 250 packets)."""
 
+EVERYWHERE: Final = 0
+"""In place of an interface's index: all of them, also those to come."""
+LOOPBACK: Final = 1
+"""The index of the loopback interface, in every network namespace."""
+
 _ETH_P_ALL: Final = 0x0003
 _SO_ATTACH_FILTER: Final = 26
 _SO_RCVBUFFORCE: Final = 33
 _SO_TIMESTAMPNS: Final = 35
 _SOL_PACKET: Final = 263
 _PACKET_STATISTICS: Final = 6
+_PACKET_IGNORE_OUTGOING: Final = 23
 _PACKET_OUTGOING: Final = 4
 _ADDRESS: Final = struct.Struct("@HHiHBB8s")  # struct sockaddr_ll
 _TIMESPEC: Final = struct.Struct("@qq")
+
+
+def _segment(at: int) -> str:
+    """The part of the filter for a TCP header at a known place: `tcp:` without the index register, in the main."""
+    return f"""
+    tcp{at}: byte    {at + 13}
+            ifset   0x02    head
+            x       {at}
+            half    {at}
+            ifeq    53      data
+            half    {at + 2}
+            ifeq    53      data
+            byte    {at + 12}
+            ifne    0x80    tail        ; a header of 32 bytes: with the time stamps that nearly all have
+            byte    {at + 32}
+            ifne    0x16    none
+            byte    {at + 33}
+            ifne    0x03    none
+            byte    {at + 37}
+            ifne    0x01    none
+            pass    {HELLO_BYTES}
+    """
+
 
 FILTER: Final = f"""
             meta    pkttype
@@ -69,14 +104,20 @@ FILTER: Final = f"""
             drop
     ipv4:   half    6
             ifset   0x1fff  none        ; a later fragment has no ports
-            xheader 0
+            byte    0
+            ifne    0x45    long        ; no options: nearly always
+            byte    9
+            ifeq    6       tcp20
+            ifeq    17      udp20
+            drop
+    long:   xheader 0
             byte    9
             ifeq    6       tcp
             ifeq    17      udp
             drop
     ipv6:   x       40
             byte    6
-            ifeq    6       tcp
+            ifeq    6       tcp40
             ifeq    17      udp
             ifeq    0       whole       ; hop-by-hop options
             ifeq    43      whole       ; routing
@@ -84,6 +125,9 @@ FILTER: Final = f"""
             ifeq    51      whole       ; authentication
             ifeq    60      whole       ; destination options
             drop
+{_segment(20)}
+{_segment(40)}
+    udp20:  x       20
     udp:    xhalf   0
             ifeq    53      whole
             xhalf   2
@@ -95,8 +139,8 @@ FILTER: Final = f"""
             ifeq    53      data
             xhalf   2
             ifeq    53      data
-            xbyte   12                  ; data offset, in words of 4 bytes, in the upper half
-            right   2
+            xbyte   12
+    tail:   right   2                   ; the data offset, in words of 4 bytes, is in the upper half
             and     0x3c
             addx
             tax                         ; X is where the payload begins
@@ -119,7 +163,7 @@ FILTER: Final = f"""
 """
 
 
-# socket.bind wants the name of an interface; only interface 0, which has none, means all of them
+# socket.bind wants the name of an interface, which may change; this one takes its index
 _bind: Final = function("bind", ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
 
 
@@ -134,12 +178,13 @@ class Captured(Struct, frozen=True, gc=False):
 
 
 class PacketTap:
-    """One tap on all interfaces of the network namespace it is made in. For one thread.
+    """A tap on one interface, up or down, of the network namespace it is made in, or on all. For one thread.
 
-    Raises Unavailable when the socket or its filter is refused.
+    Raises Unavailable when the socket or its filter is refused, and OSError (ENODEV) when there is no such interface.
     """
 
-    def __init__(self, *, buffer_bytes: int = RECEIVE_BUFFER_BYTES) -> None:
+    def __init__(self, interface: int = EVERYWHERE, *, buffer_bytes: int = RECEIVE_BUFFER_BYTES) -> None:
+        self.interface = interface
         try:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, 0)
         except OSError as error:
@@ -149,6 +194,8 @@ class PacketTap:
             self._prepare(buffer_bytes)
         except OSError as error:
             self._socket.close()
+            if error.errno == errno.ENODEV:
+                raise
             raise Unavailable(f"the packet filter was refused: {error.strerror}") from error
         self._receiver = MessageReceiver(self._socket.fileno(), size_bytes=WHOLE_BYTES)
 
@@ -162,8 +209,11 @@ class PacketTap:
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, buffer_bytes)
         except PermissionError:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
-        everywhere = _ADDRESS.pack(socket.AF_PACKET, socket.htons(_ETH_P_ALL), 0, 0, 0, 0, b"")
-        check(_bind(self._socket.fileno(), everywhere, len(everywhere)), "bind(AF_PACKET)")
+        if self.interface == LOOPBACK:
+            with suppress(OSError):  # an older kernel clones, and the filter drops
+                self._socket.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+        place = _ADDRESS.pack(socket.AF_PACKET, socket.htons(_ETH_P_ALL), self.interface, 0, 0, 0, b"")
+        check(_bind(self._socket.fileno(), place, len(place)), "bind(AF_PACKET)")
 
     def __enter__(self) -> Self:
         return self
@@ -182,13 +232,18 @@ class PacketTap:
         """The receive buffer that the kernel granted."""
         return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the interface it was made for is gone; what it had seen can still be received."""
+        return self.interface != EVERYWHERE and not self._socket.getsockname()[0]
+
     def receive(self) -> Captured | None:
         """The next packet, or None when nothing waits. Never blocks."""
         try:
             received = self._receiver.receive()
         except OSError as error:
-            if error.errno == errno.ENETDOWN:  # an interface went down; told once, the tap goes on
-                return None
+            if error.errno == errno.ENETDOWN:  # an interface went down; told once, and what was queued is still there
+                return self.receive()
             raise
         if received is None or len(received.name) < _ADDRESS.size:
             return None

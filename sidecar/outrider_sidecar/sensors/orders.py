@@ -4,6 +4,9 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from msgspec.structs import replace
+
+from outrider_sidecar.decode.maps import once_called
 from outrider_sidecar.decode.preload import candidates, library_directories, parse_ld_so_preload, preloaded
 from outrider_sidecar.linux.procfs import PROC, file_facts, read_bytes
 from outrider_sidecar.linux.rooted import stat_in_root
@@ -36,7 +39,8 @@ class LibraryOrders:
         directories = library_directories(event)
         paths = [path for name in names for path in candidates(name, directories)]
         found = [_loaded(event, file, "ld_preload") for file in self._stat_all(event, paths)]
-        found += [_loaded(event, file, "ld_preload") for file in event.ordered]
+        ordered = [replace(file, path=once_called(file.path)) if not file.nlink else file for file in event.ordered]
+        found += [_loaded(event, file, "ld_preload") for file in ordered]
         for file in self._stat_all(event, everywhere):
             if (event.mnt_ns, file.path) not in self._told:
                 self._told.add((event.mnt_ns, file.path))

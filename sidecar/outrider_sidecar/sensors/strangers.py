@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from outrider_sidecar.decode.maps import DELETED, Mapping, executable_files, parse_maps
+from outrider_sidecar.decode.maps import DELETED, Mapping, executable_files, once_called, parse_maps
 from outrider_sidecar.linux.procfs import PROC, file_facts, read_stat
 from outrider_sidecar.linux.rooted import find_in_root
 from outrider_sidecar.sensors.library_table import LibraryTable, NewLibrary, match
@@ -102,7 +102,7 @@ class Strangers:
                 return file_facts(mapping.path, status)
         elif in_memory or (nameless and self._stat(pid, mapping.path.removesuffix(DELETED)) is None):
             if self._is_elf(pid, mapping, raw):
-                return FileFacts(mapping.path, dev=mapping.dev, ino=mapping.ino, nlink=0)
+                return FileFacts(once_called(mapping.path), dev=mapping.dev, ino=mapping.ino, nlink=0)
             return None  # it may hold a library later
         self._old[key] = self._looks
         return None
