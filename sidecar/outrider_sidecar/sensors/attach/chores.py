@@ -59,6 +59,7 @@ class Chores:
         self._steps: Iterator[None] = iter(())
         self._waiting_early: set[int] = set()
         self._ticks = 0
+        self._has_other_containers = False
 
     def __call__(self) -> None:
         self._ticks += 1
@@ -114,10 +115,23 @@ class Chores:
             self._steps = self._finder.walk("found")
             gc.collect()
 
+    def _is_pause_left(self) -> bool:
+        """Whether process 1 is ECS's pause process, which outlives everybody: others were in other containers.
+
+        Where process 1 is the application itself (a shared PID namespace without a pause) all are in its container.
+        """
+        first = self._table.by_tid.get(1)
+        if first is None or not first.mnt_ns:
+            return False
+        if not self._has_other_containers:
+            processes = self._table.processes()
+            self._has_other_containers = any(p.mnt_ns not in (0, first.mnt_ns) for p in processes)
+        return self._has_other_containers
+
     def _publish(self) -> None:
         heartbeat = self._heartbeat
         heartbeat[Slot.TRACED_THREADS] = len(self._table.by_tid)
-        heartbeat[Slot.GUARDED] = self._table.process_count + self._finder.polled_count
+        heartbeat[Slot.GUARDED] = self._table.process_count + self._finder.polled_count - self._is_pause_left()
         heartbeat[Slot.EVENTS_LOST] = self._lost_before + self._outlet.lost_in_all
         heartbeat[Slot.STOPS] = self._tracer.stops
         heartbeat[Slot.PROCESSES_SEEN] = self._teller.processes_seen

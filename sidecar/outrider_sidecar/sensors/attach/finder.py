@@ -25,6 +25,9 @@ from outrider_wire.events import ProcessId, Seen
 
 MAX_LOOKS: Final = 64
 """Most strangers looked at in one tick."""
+YOUNG_TICKS: Final = 50
+"""Ticks at which a newly followed process is looked at again: a second. Then each sweep."""
+MAX_YOUNG: Final = 256
 MAX_UNSEIZED: Final = 16_384
 MAX_OFF_KNOWN: Final = 1024
 
@@ -49,15 +52,17 @@ class Finder:
         """Processes that were refused once, and how they were met: tried again at the next tick before it is told."""
         self._off: dict[int, bool] = {0: False}
         self._polled: dict[int, Tracee] = {}
+        self._young: dict[int, int] = {}
+        """Followed processes that were found lately, and at how many more ticks they are looked at: most exec soon."""
         self._outsiders: set[int] = set()
         """Processes found not to be covered since the last sweep, where their children are not covered either."""
         self.overrun = False
 
     def sees_nothing_new(self) -> bool:
         """Whether no pid was made since the last look, and none waits to be looked at again: one system call."""
-        return not (self._unseen or self._undecided or self._refused) and os.pread(self._loadavg, 128, 0).endswith(
-            self._newest_text
-        )
+        if self._unseen or self._undecided or self._young or self._refused:
+            return False
+        return os.pread(self._loadavg, 128, 0).endswith(self._newest_text)
 
     def look_for_new(self) -> None:
         """Look at the pids made since the last call. Sets `overrun` where only a sweep can tell."""
@@ -78,6 +83,16 @@ class Finder:
         undecided, self._undecided = self._undecided, set()
         for pid in (*again, *undecided):
             self.look_at(pid, "found")
+        self._check_young()
+
+    def _check_young(self) -> None:
+        """Tell of what newly followed processes run by now: a debugger's child was found before its exec."""
+        for pid, ticks in list(self._young.items()):
+            if pid in self._polled and ticks:
+                self._young[pid] = ticks - 1
+                self._check_polled(pid)
+            else:
+                del self._young[pid]
 
     def _try_refused(self) -> None:
         """Look again at those that were refused; who is refused twice is followed, and that is told."""
@@ -204,6 +219,8 @@ class Finder:
         tracee = Tracee(pid)
         tracee.parent_process = self._parent_process(standing.ppid)
         self._polled[pid] = tracee
+        if len(self._young) < MAX_YOUNG:
+            self._young[pid] = YOUNG_TICKS
         event = self._teller.found(tracee, parent=tracee.parent_process, seen=seen)
         tracee.exe_inode = event.exe.ino
         if reason:
