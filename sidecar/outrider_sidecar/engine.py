@@ -41,8 +41,8 @@ DRIFT_WAIT_S: Final = 0.04
 """How long an undecided exec waits for the file watch."""
 PATIENCE_S: Final = 0.5
 """How much longer where the file watch, or the engine itself, is behind."""
-NAME_WAIT_S: Final = 0.15
-"""How long what happens in a new container waits for its name: rules and expected drift may ask for it."""
+NAME_WAIT_S: Final = 0.45
+"""Longest that what happens in a new container waits for its name: rules and expected drift may ask for it."""
 MAX_HELD_BACK: Final = 1_024
 
 Owned = ConnectionOpened | NameQueried | ServerNamed
@@ -62,6 +62,8 @@ class HeldBack(Struct):
 
     event: Event
     due_s: float
+    for_name: bool = False
+    """Its container's name is on its way: no need to wait on when that has come."""
 
 
 class Engine:
@@ -116,12 +118,12 @@ class Engine:
     def tick(self, at_ns: int) -> None:
         """Judge what was held back long enough, and what time alone brought to light."""
         now_s = self._clock()
-        due = [held for held in self._held_back if held.due_s <= now_s and not self._is_early(held, now_s)]
+        due = [held for held in self._held_back if self._is_due(held, now_s)]
         if due:
             taken = set(map(id, due))
             self._held_back = [held for held in self._held_back if id(held) not in taken]
             for held in due:
-                self._judge(self._world.guess_owner(held.event))
+                self._release(held)
         for fact in self._world.tick(at_ns):
             self._consider(fact)
 
@@ -134,9 +136,25 @@ class Engine:
     def _consider(self, fact: Event) -> None:
         wait_s = self._worth_waiting_s(fact)
         if wait_s and len(self._held_back) < MAX_HELD_BACK:
-            self._held_back.append(HeldBack(fact, self._clock() + wait_s))
+            self._held_back.append(HeldBack(fact, self._clock() + wait_s, self._awaits_name(fact)))
         else:
             self._judge(fact)
+
+    def _release(self, held: HeldBack) -> None:
+        """What waited for a name may yet wait for something else; the rest is judged with what is known."""
+        fact = self._world.guess_owner(held.event)
+        if held.for_name and not self._awaits_name(fact):
+            self._consider(fact)
+        else:
+            self._judge(fact)
+
+    def _is_due(self, held: HeldBack, now_s: float) -> bool:
+        if held.for_name and not self._awaits_name(held.event):
+            return True
+        return held.due_s <= now_s and not self._is_early(held, now_s)
+
+    def _awaits_name(self, fact: Event) -> bool:
+        return self._world.containers.awaits_name(getattr(fact, "mnt_ns", 0), fact.at_ns)
 
     def _is_early(self, held: HeldBack, now_s: float) -> bool:
         """What is still on its way, because the file watch or we ourselves are behind, is waited for, within reason."""
@@ -145,7 +163,7 @@ class Engine:
         return not self._all_taken() or (isinstance(held.event, ProcessExecuted) and not self._files_caught_up())
 
     def _worth_waiting_s(self, fact: Event) -> float:
-        if self._world.containers.awaits_name(getattr(fact, "mnt_ns", 0), fact.at_ns):
+        if self._awaits_name(fact):
             return NAME_WAIT_S
         if isinstance(fact, Owned):
             return OWNER_WAIT_S if fact.owner is None else 0.0
