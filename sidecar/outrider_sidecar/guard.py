@@ -44,7 +44,8 @@ from outrider_sidecar.world.world import World
 from outrider_wire.errors import ProcessGone, Unavailable
 from outrider_wire.events import Event, FileChanged, LibraryLoaded, ProcessExited, SightLost, SocketFacts
 
-IDLE_WAIT_S: Final = 0.25
+IDLE_WAIT_S: Final = 0.5
+CHORES_EVERY_S: Final = 1.0
 BUSY_WAIT_S: Final = 0.01
 TICK_S: Final = 0.01
 SWITCH_S: Final = 0.001
@@ -163,7 +164,7 @@ class Guard:
                 self._ready = self._ready or self.plan.until_ready(self)
             if self._chores_due or now_s >= next_chores_s:
                 self._chores_due = False
-                next_chores_s = now_s + IDLE_WAIT_S
+                next_chores_s = now_s + CHORES_EVERY_S
                 self._replay()
                 for chore in self.plan.chores:
                     chore(self)

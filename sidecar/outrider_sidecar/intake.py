@@ -21,7 +21,7 @@ from outrider_wire.events import Event, SightLost
 MAX_QUEUED: Final = 50_000
 READ_BYTES: Final = 256 * 1024
 MAX_RECORD_BYTES: Final = 4 * 1024 * 1024
-_POLL_MS: Final = 500
+_POLL_MS: Final = 1000
 GATHER_S: Final = 0.002
 """How long events are gathered while they come in quick succession: each hand-over wakes the engine's thread."""
 BUSY_S: Final = 0.004

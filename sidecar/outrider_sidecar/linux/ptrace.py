@@ -157,6 +157,15 @@ def wait_any(flags: int = WALL) -> tuple[int, int]:
     return tid, _status.value
 
 
+def wait_soon(spins: int) -> tuple[int, int]:
+    """As `wait_any`, asking up to `spins` times before it sleeps."""
+    for _ in range(spins):
+        tid: int = _wait(-1, _status_at, WALL | WNOHANG)
+        if tid:
+            return tid, _status.value
+    return wait_any()
+
+
 def read_memory(pid: int, address: int, size_bytes: int) -> bytes:
     """Up to `size_bytes` (and MAX_READ_BYTES) of a process's memory, less where the mapping ends. Raises OSError."""
     size_bytes = min(size_bytes, MAX_READ_BYTES)

@@ -148,7 +148,7 @@ class LibrarySensor:
             self._watches = None
 
     def _wait_ms(self) -> float:
-        return max(0.0, min(250.0, (self._due[0][0] - self._clock()) / 1e6)) if self._due else 250.0
+        return max(0.0, min(1000.0, (self._due[0][0] - self._clock()) / 1e6)) if self._due else 1000.0
 
     def _take_in(self, emit: Emit) -> None:
         try:

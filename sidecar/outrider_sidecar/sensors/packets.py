@@ -20,7 +20,7 @@ from outrider_wire.events import SightLost
 
 LOST_EVERY_NS: Final = 1_000_000_000
 """Dropped packets are asked for, and told of, at most this often."""
-_WAIT_MS: Final = 250
+_WAIT_MS: Final = 1000
 _BURST: Final = 256
 """Packets read before `stop` and the addresses are looked at again."""
 
