@@ -227,7 +227,7 @@ def _is_available(capabilities: tuple[Capability, ...], sensor: str) -> bool:
 def _sensors(prepared: Prepared) -> tuple[Sensor, ...]:
     own_mnt_ns, untraced = prepared.own_mnt_ns, prepared.untraced
     sensors: list[Sensor] = []
-    if _is_available(prepared.capabilities, "packet"):
+    if prepared.settings.packets and _is_available(prepared.capabilities, "packet"):
         sensors.append(PacketSensor(OwnerFinder(), ignore=lambda pid: _is_ours(pid, own_mnt_ns)))
     if prepared.settings.rules:  # the built-in pack asks for nothing that these tell
         if _is_available(prepared.capabilities, "inotify"):

@@ -81,6 +81,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Base address of the task metadata endpoint v4; set by ECS."""
     guard_host: bool = False
     """Guard the whole machine where the sidecar is in the machine's own PID namespace; refused otherwise."""
+    packets: bool = True
+    """Tap packets; off leaves connections, DNS and TLS names unseen, and a very busy server a little faster."""
     attach: bool = True
     """Trace processes; off leaves them to polling."""
 
