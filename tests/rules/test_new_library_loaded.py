@@ -25,6 +25,10 @@ MISSES = {
     "ordered, but of the image": [ran(5, "/bin/ls"), loaded(file("/usr/lib/jemalloc.so"), how="ld_preload")],
     "undecided": [ran(5, "/bin/ls"), loaded(file("/opt/x.so", changed=50, modified=-9000))],
     "just before the start": [ran(5, "/bin/ls"), loaded(file("/tmp/x.so", changed=-1))],
+    "what ld.so was asked to run": [
+        ran(5, "/lib64/ld-linux-x86-64.so.2", "ld.so", "/srv/tool", script=file("/srv/tool")),
+        loaded(file("/srv/tool", changed=50)),
+    ],
     "of an unknown container": [ran(5, "/bin/ls"), LibraryLoaded(at(9), pid(77), file("/x.so", changed=50), mnt_ns=99)],
 }
 

@@ -97,6 +97,8 @@ class World:
                     process.released = event.reason
             case FileChanged():
                 return self._changed(event)
+            case LibraryLoaded() if self._is_own_program(event):
+                return []
             case ConnectionOpened():
                 self.ties.connected(event)
             case NameResolved():
@@ -201,7 +203,16 @@ class World:
         process = self.tree.exit(event)
         if process is None:
             return [event]
-        return [event, *self._exit_libraries(event, process.mnt_ns), *self.ties.exited(process, event.at_ns)]
+        loaded = [one for one in self._exit_libraries(event, process.mnt_ns) if not self._is_own_program(one)]
+        return [event, *loaded, *self.ties.exited(process, event.at_ns)]
+
+    def _is_own_program(self, event: LibraryLoaded) -> bool:
+        """What ld.so was asked to run is mapped as a library is, and was judged as a program."""
+        process = self.tree.get(event.process)
+        if process is None or process.script is None or event.how != "mapped":
+            return False
+        program, library = process.script, event.library
+        return program.path == library.path or (program.ino == library.ino != 0)
 
     def _changed(self, event: FileChanged) -> list[Event]:
         if event.actor is None and (author := infer_author(self.tree, event)) is not None:
