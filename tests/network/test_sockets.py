@@ -1,5 +1,6 @@
 """Sockets that no packet tells of, found in the kernel's lists."""
 
+import contextlib
 import os
 import socket
 import threading
@@ -87,16 +88,14 @@ def test_what_was_there_before_is_not_told_and_what_comes_is():
     """A running sensor tells of new sockets within moments."""
     events: list[object] = []
     stop = threading.Event()
-    with (
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as old,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as new,
-    ):
+    with contextlib.ExitStack() as later, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as old:
         old.connect(("127.0.0.1", 9995))
         thread = threading.Thread(target=SocketSensor(OwnerFinder()).run, args=(events.append, stop))
         thread.start()
         deadline_s = time.monotonic() + 5
         while not _to(events, 9996) and time.monotonic() < deadline_s:
-            new.connect(("127.0.0.1", 9996))
+            # One each turn: those made before the sensor's first look were there before it.
+            later.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)).connect(("127.0.0.1", 9996))
             time.sleep(sockets.POLL_S / 4)
         stop.set()
         thread.join()
