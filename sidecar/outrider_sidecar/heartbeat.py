@@ -33,6 +33,8 @@ class Slot(IntEnum):
     STOPS = 11  # tracer: ptrace stops handled in this life
     SUPERVISOR_RESTS = 12  # supervisor: it is about to stop itself, on purpose (Ctrl-Z in `watch`)
     PROCESSES_SEEN = 13  # tracer: processes started, in this life
+    GATE_BEAT = 14  # gate
+    GATE_STARTS = 15  # supervisor
 
 
 class Heartbeat:

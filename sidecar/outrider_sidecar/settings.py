@@ -8,7 +8,7 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_origin
 
 import msgspec
 from msgspec import Struct
@@ -79,8 +79,23 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The host's name in Falco's JSON; empty is this machine's own."""
     metadata_uri: str = ""
     """Base address of the task metadata endpoint v4; set by ECS."""
+    mode: Literal["auto", "task", "host"] = "auto"
+    """`task`: guard the task that the sidecar is in. `host`: guard every container of this machine. `auto`: `host`
+    where the machine's own processes are seen and the kernel tells of them, else `task`."""
     guard_host: bool = False
-    """Guard the whole machine where the sidecar is in the machine's own PID namespace; refused otherwise."""
+    """Guard the machine's own processes too, those of no container."""
+    agent_uri: str = "http://localhost:51678"
+    """Base address of the ECS agent's introspection API, which names the containers of a host."""
+    include: tuple[str, ...] = ()
+    """Selectors of containers to guard; empty guards all. See docs/ec2.md for their form."""
+    exclude: tuple[str, ...] = ()
+    """Selectors of containers to leave alone, listed wherever coverage is told of; it wins over `include`."""
+    respond: Literal["off", "dry-run", "on"] = "off"
+    """Whether rules with `respond: deny` refuse the start of a program: not at all, told only, or really."""
+    respond_budget_ms: int = 50
+    """Longest that the start of a program waits for that decision; past it the program starts."""
+    respond_limit: int = 30
+    """Most refusals in a minute; past it refusing ends, for good, and a finding says so."""
     packets: bool = True
     """Tap packets; off leaves connections, DNS and TLS names unseen, and a very busy server a little faster."""
     attach: bool = True
@@ -171,7 +186,7 @@ def _from_text(key: str, text: str, variable: str) -> Any:
     try:
         if kind in (int, float):
             return kind(text)
-        if kind is str:
+        if kind is str or get_origin(kind) is Literal:
             return text
         if key == "expected_drift":
             return msgspec.json.decode(text)
@@ -188,6 +203,9 @@ def _check(settings: Settings) -> None:
             raise ConfigError(f"falco_output {target!r}: must be `-`, an absolute path, or an http(s):// address")
     if settings.token and settings.token_file:
         raise ConfigError("token and token_file are both set: keep one")
-    for name in ("heartbeat_s", "stop_timeout_s", "journal_limit_bytes", "file_watch_limit"):
+    for name in (
+        *("heartbeat_s", "stop_timeout_s", "journal_limit_bytes", "file_watch_limit"),
+        *("respond_budget_ms", "respond_limit"),
+    ):
         if getattr(settings, name) <= 0:
             raise ConfigError(f"{name} {getattr(settings, name)}: must be greater than 0")

@@ -1,5 +1,7 @@
 """The supervisor: forks the tracer and the engine, watches them, starts anew what died, and ends in order.
 
+On a host the lookout stands in the tracer's place, and a third child may stand beside them: the gate.
+
 It holds both ends of the event pipe, so a tracer or an engine may die without losing what lies in it. Records
 are written whole (see outlet.py), so a dead tracer leaves no torn one. A dead engine may have read half of one:
 the pipe is then drained up to where the next write begins, and the engine told what was lost.
@@ -17,6 +19,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -35,6 +38,9 @@ from outrider_sidecar.watchdog import Watch
 
 EngineMain = Callable[[int, Heartbeat], int]
 """The engine's whole life, in a process of its own: reads the pipe until its end, beats, gives an exit code."""
+
+Sight = Callable[[int, Heartbeat, int, int], int]
+"""The whole life of a process that feeds the pipe: (its write end, the beats, the supervisor's pid, which start)."""
 
 NAME: Final = "outrider"
 TICK_S: Final = 0.08
@@ -88,7 +94,8 @@ class Supervisor:
     def __init__(
         self,
         engine_main: EngineMain,
-        tracer: TracerOptions | None,
+        sight: Sight | None,
+        gate: Sight | None,
         command: Launched | None,
         *,
         stop_after_s: float,
@@ -102,13 +109,21 @@ class Supervisor:
         self._stop_after_s = stop_after_s
         self._drain_s = drain_s
         self._engine_main = engine_main
-        self._options = tracer
         self._engine = Child("engine", Slot.ENGINE_BEAT, Slot.ENGINE_STARTS, self._run_engine)
-        self._tracer = Child("tracer", Slot.TRACER_BEAT, Slot.TRACER_STARTS, self._run_tracer)
-        self._children = [self._engine] + ([self._tracer] if tracer else [])
+        self._children = [self._engine]
+        self._tracer = self._feeder("tracer", Slot.TRACER_BEAT, Slot.TRACER_STARTS, sight)
+        self._gate = self._feeder("gate", Slot.GATE_BEAT, Slot.GATE_STARTS, gate)
         self._stop_at_s: float | None = None
         self._blind_since_ns = 0
         self._engine_code = 0
+
+    def _feeder(self, name: str, beat: Slot, starts: Slot, sight: Sight | None) -> Child | None:
+        """A child that feeds the pipe, where there is to be one."""
+        if sight is None:
+            return None
+        child = Child(name, beat, starts, partial(self._run_feeder, sight))
+        self._children.append(child)
+        return child
 
     def run(self) -> int:
         """Guard until it is time to end; the command's exit code, else the engine's."""
@@ -146,7 +161,7 @@ class Supervisor:
         """Open the command's gate once it is seized; whether it still waits."""
         if self._command is None or self._command.gate_fd < 0:
             return False
-        if self._options is None or self.heartbeat[Slot.TRACER_READY] or waited_s > READY_WAIT_S:
+        if self._tracer is None or self.heartbeat[Slot.TRACER_READY] or waited_s > READY_WAIT_S:
             self._command.open_gate()
             return False
         return True
@@ -196,7 +211,7 @@ class Supervisor:
                     self._engine_code = exit_code(status)
                     if self.heartbeat[Slot.STOPPING] < ENDING:
                         self._drain(child.died_ns)
-                elif not self._blind_since_ns:
+                elif child is self._tracer and not self._blind_since_ns:
                     self._blind_since_ns = child.died_ns
 
     def _drain(self, since_ns: int) -> None:
@@ -215,7 +230,7 @@ class Supervisor:
 
     def _say_when_sight_is_back(self) -> None:
         starts = self.heartbeat[Slot.TRACER_STARTS]
-        if self._blind_since_ns and self._tracer.pid and self.heartbeat[Slot.TRACER_READY] == starts:
+        if self._blind_since_ns and self._tracer and self._tracer.pid and self.heartbeat[Slot.TRACER_READY] == starts:
             self._write(sight_was_lost(self._blind_since_ns, f"the tracer died and was started anew ({starts} starts)"))
             self._blind_since_ns = 0
 
@@ -229,14 +244,17 @@ class Supervisor:
         """Stop the tracer, let the engine read the pipe to its end, and give the exit code."""
         self.heartbeat[Slot.STOPPING] = ENDING
         deadline_s = time.monotonic() + self._drain_s
-        self._finish(self._tracer, deadline_s, tell=True)
+        for child in (self._gate, self._tracer):
+            self._finish(child, deadline_s, tell=True)
         os.close(self._write_fd)
         self._finish(self._engine, deadline_s, tell=False)
         if self._command_status is not None:
             return exit_code(self._command_status)
         return self._engine_code
 
-    def _finish(self, child: Child, deadline_s: float, *, tell: bool) -> None:
+    def _finish(self, child: Child | None, deadline_s: float, *, tell: bool) -> None:
+        if child is None:
+            return
         if child.pid and tell:
             os.kill(child.pid, signal.SIGTERM)
         while child.pid:
@@ -251,13 +269,10 @@ class Supervisor:
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         return self._engine_main(self._read_fd, self.heartbeat)
 
-    def _run_tracer(self, generation: int) -> int:
+    def _run_feeder(self, sight: Sight, generation: int) -> int:
         os.close(self._read_fd)
         self._close_gate()
-        assert self._options is not None
-        return run_tracer(
-            self._options, self._write_fd, self.heartbeat, supervisor_pid=self._pid, generation=generation
-        )
+        return sight(self._write_fd, self.heartbeat, self._pid, generation)
 
     def _close_gate(self) -> None:
         if self._command is not None:
@@ -267,14 +282,17 @@ class Supervisor:
 def supervise(
     engine_main: EngineMain,
     *,
-    tracer: TracerOptions | None,
+    tracer: TracerOptions | None = None,
+    lookout: Sight | None = None,
+    gate: Sight | None = None,
     command: Sequence[str] = (),
     stop_after_s: float = 25.0,
     drain_s: float = 5.0,
 ) -> int:
     """Guard until SIGTERM (or the command's end), and give the exit code. Blocks; call it in the main thread.
 
-    `tracer` None means that the attach sense is not to be had here. With `command` that command is started and
+    Without `tracer` and `lookout` no process is told of but by polling; there is one of the two. `gate` decides
+    which programs may start. With `command` that command is started and
     guarded with all its descendants, and the exit code is its own; the scope of `tracer` is then made for it.
     `stop_after_s` is how long guarding goes on after SIGTERM while guarded processes live (the task's
     stopTimeout less 5 s); `drain_s` is how long the engine may take to read what is left.
@@ -286,9 +304,17 @@ def supervise(
     if launched and tracer:
         tracer = msgspec.structs.replace(tracer, scope=TreeScope(launched.pid), gated_pid=launched.pid)
     try:
-        return Supervisor(engine_main, tracer, launched, stop_after_s=stop_after_s, drain_s=drain_s).run()
+        sight = _tracing(tracer) if tracer else lookout
+        return Supervisor(engine_main, sight, gate, launched, stop_after_s=stop_after_s, drain_s=drain_s).run()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _tracing(options: TracerOptions) -> Sight:
+    def trace(pipe_fd: int, heartbeat: Heartbeat, supervisor_pid: int, generation: int) -> int:
+        return run_tracer(options, pipe_fd, heartbeat, supervisor_pid=supervisor_pid, generation=generation)
+
+    return trace
 
 
 def _fork(run: Callable[[int], int], generation: int) -> int:

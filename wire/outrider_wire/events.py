@@ -5,6 +5,9 @@ world worked out of several. Times are `at_ns`: nanoseconds since the epoch, CLO
 guarded task is already decoded by `outrider_wire.text.clean_text`. A process is (pid, start_ticks), never a pid.
 
 Every struct here travels in batches and in the journal: fields are only ever added, with a default.
+
+`mnt_ns` and `net_ns` are the inode numbers of namespaces, 0 where untold: the first says whose container an event
+is of, the second in which network a packet was seen.
 """
 
 from typing import Literal
@@ -203,6 +206,8 @@ class ConnectionOpened(Struct, frozen=True, gc=False, tag=True, tag_field="event
     owner: ProcessId | None = None
     attribution: Attribution = "unknown"
     socket_inode: int = 0
+    mnt_ns: int = 0
+    net_ns: int = 0
 
 
 class NameQueried(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
@@ -217,6 +222,8 @@ class NameQueried(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
     source_port: int = 0
     owner: ProcessId | None = None
     attribution: Attribution = "unknown"
+    mnt_ns: int = 0
+    net_ns: int = 0
 
 
 class NameResolved(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
@@ -230,6 +237,8 @@ class NameResolved(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
     code: str = "NOERROR"
     server: str = ""
     ttl_s: int = 0
+    mnt_ns: int = 0
+    net_ns: int = 0
 
 
 class ServerNamed(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
@@ -243,6 +252,8 @@ class ServerNamed(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
     destination_port: int
     owner: ProcessId | None = None
     attribution: Attribution = "unknown"
+    mnt_ns: int = 0
+    net_ns: int = 0
 
 
 class StdioTied(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
@@ -263,6 +274,7 @@ class StdioTied(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
     remote: str = ""
     remote_port: int = 0
     via: tuple[str, ...] = ()
+    mnt_ns: int = 0
 
 
 class SyscallMade(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
@@ -278,6 +290,7 @@ class SyscallMade(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
     arguments: dict[str, str] = {}
     result: int = 0
     attribution: Attribution = "exact"
+    mnt_ns: int = 0
 
 
 class SightLost(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
@@ -294,6 +307,36 @@ class SightLost(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
     standing: bool = False
 
 
+class FilesWatched(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
+    """From `since_ns` on, no change of a file of a container goes unseen, as far as `sensor` sees.
+
+    An empty `sensor` says that this container's files cannot be watched so, and `reason` why.
+    """
+
+    at_ns: int
+    mnt_ns: int
+    sensor: str
+    since_ns: int = 0
+    reason: str = ""
+
+
+class ContainerSeen(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
+    """What the container in a mount namespace is; the events of that `mnt_ns` are its own.
+
+    Told before the first of them in each batch, and again when more became known. What is not known is empty.
+    """
+
+    at_ns: int
+    mnt_ns: int
+    id: str
+    name: str = ""
+    image: str = ""
+    task_arn: str = ""
+    cluster: str = ""
+    family: str = ""
+    revision: str = ""
+
+
 Event = (
     ProcessStarted
     | ProcessExecuted
@@ -308,4 +351,6 @@ Event = (
     | StdioTied
     | SyscallMade
     | SightLost
+    | FilesWatched
+    | ContainerSeen
 )

@@ -10,8 +10,10 @@ from typing import Final
 
 from outrider_wire.events import (
     ConnectionOpened,
+    ContainerSeen,
     Event,
     FileChanged,
+    FilesWatched,
     LibraryLoaded,
     NameQueried,
     NameResolved,
@@ -57,6 +59,8 @@ _FIXED: Final[dict[type, str]] = {
     ServerNamed: "tls_hello",
     StdioTied: "stdio_tied",
     SightLost: "sight_lost",
+    FilesWatched: "files_watched",
+    ContainerSeen: "container_seen",
 }
 
 FAMILIES: Final[dict[str, str]] = {
