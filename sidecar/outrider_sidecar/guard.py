@@ -26,7 +26,7 @@ from outrider_sidecar.linux.latefacts import ProcFacts
 from outrider_sidecar.linux.sock_diag import SocketTable
 from outrider_sidecar.log import say
 from outrider_sidecar.replay import Replay
-from outrider_sidecar.sensors import Sensor
+from outrider_sidecar.sensors import FileWatch, Sensor
 from outrider_sidecar.sensors.buildids import BuildIds
 from outrider_sidecar.sensors.files import FileSensor
 from outrider_sidecar.sensors.files.scan import Bounds
@@ -54,8 +54,11 @@ MAX_PLACES: Final = 64
 """Most directories of programs watched besides the ordinary places, in each container."""
 
 
+MakeFileWatch = Callable[..., FileWatch]
+
+
 class Plan(Struct, frozen=True):
-    """What differs between a task and one watched command.
+    """What differs between a task, a host and one watched command.
 
     `own_mnt_ns` is not guarded (0: nothing is left out). `baseline_ns` is from when on files count as new, 0 where
     each container tells its own. `sensors` run in threads of their own besides the file watch. `replay` has what an
@@ -71,6 +74,10 @@ class Plan(Struct, frozen=True):
     file_watch_limit: int = 12_000
     expected_drift: tuple[ExpectedDrift, ...] = ()
     replay: Replay | None = None
+    files: MakeFileWatch = FileSensor
+    """Makes the file watch; called with the keyword arguments of `FileSensor`."""
+    on_program: Callable[["Guard", Container, Process], None] = lambda _guard, _container, _process: None
+    """Called in the engine's thread with each program that is started, and where."""
     chores: Sequence[Callable[["Guard"], None]] = ()
     """Called in the engine's thread a few times a second: health, naming of containers, state."""
     until_ready: Callable[["Guard"], bool] = lambda _: True
@@ -99,7 +106,7 @@ class Guard:
         self._build_ids = BuildIds(self._pids_of)
         self._orders = LibraryOrders(self._roots_of)
         bounds = Bounds(total=plan.file_watch_limit, per_container=plan.file_watch_limit)
-        self.files = FileSensor(
+        self.files: FileWatch = plan.files(
             pids_of=self._pids_of, on_unmount=self._unmounted, on_scanned=_say_scanned, bounds=bounds
         )
         self.libraries = LibrarySensor(
@@ -171,6 +178,7 @@ class Guard:
 
     def _handle(self, event: Event) -> None:
         self.engine.handle(event)
+        self.files.learn(event)
         if self.plan.replay is not None:
             self.plan.replay.judged(event, self.engine.waiting_since_ns)
         if isinstance(event, FileChanged):
@@ -216,6 +224,7 @@ class Guard:
 
     def _follow(self, container: Container, process: Process) -> None:
         """Watch a container's files, and the directories its programs and scripts come from."""
+        self.plan.on_program(self, container, process)
         if process.id.pid == 1 and container.mnt_ns not in self._places:
             return  # ECS's pause process: alone in its container, which nobody can write to
         if container.mnt_ns not in self._places:

@@ -32,3 +32,28 @@ class Sensor(Protocol):
 
     def run(self, emit: Emit, stop: threading.Event) -> None:
         """Block until `stop`, turning kernel records into events."""
+
+
+class FileWatch(Sensor, Protocol):
+    """The shape of what watches the files of containers: see `FileSensor`, which says what each of these means."""
+
+    def add_root(
+        self, mnt_ns: int, anchor_pid: int, extra_places: tuple[str, ...] = (), *, baseline_ns: int = 0
+    ) -> None: ...
+
+    def watched_since(self, mnt_ns: int, directory: str) -> int | None: ...
+
+    def caught_up(self) -> bool: ...
+
+    def settled(self) -> bool: ...
+
+    def important_done(self) -> bool: ...
+
+    def learn(self, event: Event) -> None:
+        """Take in an event of the engine's that tells what is watched elsewhere; called in the engine's thread."""
+
+    @property
+    def directories(self) -> int: ...
+
+    @property
+    def left(self) -> int: ...

@@ -21,7 +21,7 @@ from outrider_sidecar.sensors.files.scan import Bounds
 from outrider_sidecar.sensors.files.tree import WatchTree
 from outrider_sidecar.sensors.files.watching import SENSE, Command, Watching
 from outrider_wire.errors import Unavailable
-from outrider_wire.events import SightLost
+from outrider_wire.events import Event, SightLost
 
 RETRY_S: Final = 5.0
 """How often an instance that could not be opened is tried again."""
@@ -106,6 +106,9 @@ class FileSensor:
     def watched_since(self, mnt_ns: int, directory: str) -> int | None:
         """Since when no change in a directory went unseen (ns since the epoch); None where that cannot be said."""
         return self._tree.since(mnt_ns, directory.encode("utf-8", "surrogateescape"))
+
+    def learn(self, event: Event) -> None:
+        """Nothing of what others watch changes what is watched here."""
 
     def caught_up(self) -> bool:
         """Everything that happened before this call in a watched directory has been handed to `emit`.
