@@ -4,6 +4,7 @@ An event updates the world, the rules judge it and what follows from it, and wha
 events are held back a moment, because what is missing is on its way:
 
 - a connection or question whose process is not known yet: its exit stop tells what sockets it still held;
+- the reading of a file by nobody known: the record of the reader's own start comes after what it does first;
 - an exec of a file that may have changed: the file watch's event may be a few milliseconds behind;
 - what happens in a container that was just seen: the metadata endpoint is being asked for its name.
 """
@@ -27,6 +28,7 @@ from outrider_sidecar.world.world import World, same_connection
 from outrider_wire.events import (
     ConnectionOpened,
     Event,
+    FileChanged,
     NameQueried,
     ProcessExecuted,
     ProcessExited,
@@ -36,7 +38,7 @@ from outrider_wire.events import (
 from outrider_wire.findings import Finding
 
 OWNER_WAIT_S: Final = 0.08
-"""How long a connection waits for its owner's exit stop."""
+"""How long a connection waits for its owner's exit stop, and a reading for the record of its reader's start."""
 DRIFT_WAIT_S: Final = 0.04
 """How long an undecided exec waits for the file watch."""
 PATIENCE_S: Final = 0.5
@@ -138,15 +140,14 @@ class Engine:
         if wait_s and len(self._held_back) < MAX_HELD_BACK:
             self._held_back.append(HeldBack(fact, self._clock() + wait_s, self._awaits_name(fact)))
         else:
-            self._judge(fact)
+            self._judge(self._world.guess_owner(fact))
 
     def _release(self, held: HeldBack) -> None:
         """What waited for a name may yet wait for something else; the rest is judged with what is known."""
-        fact = self._world.guess_owner(held.event)
-        if held.for_name and not self._awaits_name(fact):
-            self._consider(fact)
+        if held.for_name and not self._awaits_name(held.event):
+            self._consider(held.event)
         else:
-            self._judge(fact)
+            self._judge(self._world.guess_owner(held.event))
 
     def _is_due(self, held: HeldBack, now_s: float) -> bool:
         if held.for_name and not self._awaits_name(held.event):
@@ -167,6 +168,8 @@ class Engine:
             return NAME_WAIT_S
         if isinstance(fact, Owned):
             return OWNER_WAIT_S if fact.owner is None else 0.0
+        if isinstance(fact, FileChanged):
+            return OWNER_WAIT_S if fact.change == "opened" and fact.actor is None else 0.0
         if isinstance(fact, ProcessExecuted):
             files = (fact.exe, fact.script) if fact.script is not None else (fact.exe,)
             drifts = [self._world.judge(file, fact.mnt_ns) for file in files]

@@ -4,7 +4,8 @@ inotify events carry no pid, and a socket may be closed before its holder is loo
 name the file or the host, and that lived then, is the likely one; the newest such wins. Without one nobody is named.
 
 When a file was changed its ctime tells, which nobody can set: a process that ended before, or whose program was
-started after, did not do it, however late the watch tells.
+started after, did not do it, however late the watch tells. Reading leaves no time, but is told of after it was done:
+a program started since then did not do it.
 """
 
 import posixpath
@@ -50,7 +51,9 @@ def infer_asker(tree: ProcessTree, event: NameQueried) -> ProcessId | None:
 
 
 def _was_there(process: Process, event: FileChanged) -> bool:
-    """Whether a process ran its program when the file was changed, as far as the file tells when that was."""
+    """Whether a process ran its program when the file was changed, as far as can be told when that was."""
+    if event.change == "opened":
+        return process.executed_at_ns <= event.at_ns
     if event.change not in _LEAVE_A_TIME or not event.file.ctime_ns:
         return True
     begun = process.executed_at_ns <= event.file.ctime_ns + CTIME_GRAIN_NS

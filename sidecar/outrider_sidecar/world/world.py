@@ -119,12 +119,12 @@ class World:
         return bool(self._newcomers) or self.ties.restless
 
     def guess_owner(self, event: Event) -> Event:
-        """A question that nobody could be seen to ask, with whoever most likely did."""
+        """A question or a reading by nobody that was seen, with whoever most likely did it."""
         if isinstance(event, NameQueried) and event.owner is None:
             asker = infer_asker(self.tree, event)
             if asker is not None:
                 return msgspec.structs.replace(event, owner=asker, attribution="inferred")
-        return event
+        return self._with_author(event) if isinstance(event, FileChanged) else event
 
     def actor_of(self, event: Event) -> Process | None:
         """The process that an event is of."""
@@ -215,13 +215,18 @@ class World:
         return program.path == library.path or (program.ino == library.ino != 0)
 
     def _changed(self, event: FileChanged) -> list[Event]:
-        if event.actor is None and (author := infer_author(self.tree, event)) is not None:
-            event = msgspec.structs.replace(event, actor=author, attribution="inferred")
+        if event.change != "opened":  # who reads is looked for later: nothing else waits for it
+            event = self._with_author(event)
         container = self.containers.get(event.mnt_ns)
         if container is not None:
             container.drift.observe(event)
         self.earlier.note(event)
         return [event]
+
+    def _with_author(self, event: FileChanged) -> FileChanged:
+        if event.actor is None and (author := infer_author(self.tree, event)) is not None:
+            return msgspec.structs.replace(event, actor=author, attribution="inferred")
+        return event
 
 
 def same_connection(event: ConnectionOpened, socket: SocketFacts) -> bool:
