@@ -1,4 +1,4 @@
-"""`outrider run`: the sidecar. `--print-settings` shows every setting with its value and source."""
+"""`outrider run`: guard a task as its sidecar, or a host. `--print-settings` shows every setting with its value and source."""
 
 import argparse
 import os
@@ -10,12 +10,17 @@ from outrider_sidecar.settings import load
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="settings as TOML; the environment wins over it")
+    parser.add_argument(
+        "--mode", choices=("auto", "task", "host"), help="what to guard (default: as the setting mode has it)"
+    )
     parser.add_argument("--print-settings", action="store_true", help="show the settings and where each comes from")
 
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.config:
         os.environ["OUTRIDER_CONFIG"] = arguments.config
+    if arguments.mode:
+        os.environ["OUTRIDER_MODE"] = arguments.mode
     if not arguments.print_settings:
         return sidecar.main()
     _, sources = load(os.environ, file=Path(arguments.config) if arguments.config else None)

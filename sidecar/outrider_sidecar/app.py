@@ -1,4 +1,4 @@
-"""The sidecar of a task, put together: what `outrider run` starts."""
+"""The guard of a task or a host, put together: what `outrider run` starts."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
-from outrider_rules import RuleSet
 from outrider_sidecar import SOFTWARE
 from outrider_sidecar.guard import Guard, Plan
 from outrider_sidecar.health import Health
@@ -17,37 +16,25 @@ from outrider_sidecar.intel import Intel, load_intel
 from outrider_sidecar.journal import Journal, load_resume_key
 from outrider_sidecar.linux import procfs
 from outrider_sidecar.linux.memory import settle_before_fork, use_one_arena
-from outrider_sidecar.linux.sock_diag import SocketTable, probe_sock_diag
 from outrider_sidecar.log import say
 from outrider_sidecar.memory import Memory
-from outrider_sidecar.naming import Naming
+from outrider_sidecar.modes import Ground, Name, Parts, is_available
+from outrider_sidecar.modes.choice import choose_mode, is_on_host
+from outrider_sidecar.modes.task import probe_task, task_parts, traces
 from outrider_sidecar.outlets import JournalSink, LinesSink, Sinks
 from outrider_sidecar.recorder import Recorder
 from outrider_sidecar.replay import Replay
 from outrider_sidecar.rulebook import arm_rulebook, load_rulebook
 from outrider_sidecar.selfcheck import SelfCheck
-from outrider_sidecar.sensors import Capability, Sensor
-from outrider_sidecar.sensors.attach import TaskScope, TracerOptions, probe_attach
-from outrider_sidecar.sensors.attach.options import nothing_is_off
-from outrider_sidecar.sensors.files import probe_inotify
-from outrider_sidecar.sensors.owners import OwnerFinder
-from outrider_sidecar.sensors.packets import PacketSensor, probe_packet
-from outrider_sidecar.sensors.poll import PollSensor, probe_poll
-from outrider_sidecar.sensors.reads import ReadSensor
-from outrider_sidecar.sensors.sockets import SocketSensor
+from outrider_sidecar.sensors import Capability
 from outrider_sidecar.settings import Settings, token_of
 from outrider_sidecar.shipping import Shipping
 from outrider_sidecar.supervisor import supervise
-from outrider_sidecar.untraced import UntracedContainers
-from outrider_wire.errors import ProcessGone, Unavailable
 from outrider_wire.signing import SigningKey
-from outrider_wire.text import clean_text
 
 if TYPE_CHECKING:
     from outrider_sidecar.falco_output import FalcoSink
 
-HOST_PID_NS: Final = 0xEFFFFFFC
-"""The inode number of the machine's first PID namespace (PROC_PID_INIT_INO in the kernel)."""
 FLUSH_S: Final = 4.0
 """Longest that the end waits for the collector."""
 FALCO_FLUSH_S: Final = 1.0
@@ -55,81 +42,67 @@ FALCO_FLUSH_S: Final = 1.0
 
 
 class Prepared(Struct, frozen=True):
-    """All that is made before the first fork, and shared by the processes. `attach`: processes are traced."""
+    """All that is made before the first fork, and shared by the processes."""
 
     settings: Settings
-    own_mnt_ns: int
-    rules: RuleSet
+    ground: Ground
+    parts: Parts
     intel: Intel
     capabilities: tuple[Capability, ...]
     key: SigningKey
-    attach: bool
-    untraced: UntracedContainers | None
-    recorder: Recorder | None
     falco: "FalcoSink | None"
 
 
 def run_sidecar(settings: Settings) -> int:
-    """Guard the task until SIGTERM; the exit code. Raises ConfigError, Unavailable before anything is started."""
-    _refuse_whole_machine(settings)
+    """Guard the task or the host until SIGTERM; the exit code.
+
+    Raises ConfigError, Unavailable before anything is started.
+    """
+    mode = choose_mode(settings, on_host=is_on_host())
     use_one_arena()
-    prepared = _prepare(settings)
+    prepared = _prepare(settings, mode)
     settle_before_fork()
     say(
         "outrider starts",
         software=SOFTWARE,
+        mode=mode,
         agent=prepared.key.agent,
-        rules=len(prepared.rules),
+        rules=len(prepared.ground.rules),
         domains=len(prepared.intel),
     )
+    parts = prepared.parts
     return supervise(
         partial(_run_engine, prepared),
-        tracer=_tracer_options(prepared) if prepared.attach else None,
-        stop_after_s=max(settings.stop_timeout_s - 5.0, 0.0),
+        tracer=parts.tracer,
+        lookout=parts.lookout,
+        gate=parts.gate,
+        stop_after_s=parts.stop_after_s,
     )
 
 
-def _refuse_whole_machine(settings: Settings) -> None:
-    if not settings.guard_host and procfs.namespace(os.getpid(), "pid") == HOST_PID_NS:
-        raise Unavailable(
-            "this is the machine's own PID namespace, not a task's: every process of the machine would be traced",
-            "run it in a task with pidMode task, or set guard_host to guard the whole machine",
-        )
-
-
-def _prepare(settings: Settings) -> Prepared:
+def _prepare(settings: Settings, mode: Name) -> Prepared:
     """Read, probe and compile everything; what is wrong with the settings is found out here."""
     rules, intel = load_rulebook(settings.rules), load_intel(settings.intel)
     token_of(settings)
-    capabilities = probe_all(in_task=True)
+    capabilities = probe_mode(mode)
     for capability in capabilities:
         sees = "sees" if capability.available else "is blind"
         what = f"{capability.sense}: {capability.sensor} {sees}"
         say(what, reason=capability.reason, remedy=capability.remedy)
-    attach = settings.attach and _is_available(capabilities, "attach")
-    return Prepared(
+    ground = Ground(
         settings=settings,
         own_mnt_ns=procfs.namespace(os.getpid(), "mnt"),
         rules=rules,
-        intel=intel,
-        capabilities=(*capabilities, arm_rulebook(rules, capabilities, mode="task")),
-        key=SigningKey.generate(),
-        attach=attach,
-        untraced=UntracedContainers(settings.tracing_off, settings.metadata_uri) if settings.tracing_off else None,
-        recorder=_open_recorder(Path(settings.journal_dir)) if attach else None,
-        falco=_falco_sink(settings),
+        recorder=_open_recorder(Path(settings.journal_dir)) if records(settings, mode, capabilities) else None,
     )
-
-
-def _tracer_options(prepared: Prepared) -> TracerOptions:
-    recorder = prepared.recorder
-    return TracerOptions(
-        scope=TaskScope(prepared.own_mnt_ns),
-        tracing_off=prepared.untraced or nothing_is_off,
-        released_paths=frozenset(prepared.settings.release),
-        open_sockets=lambda: SocketTable().find,
-        record=recorder.record if recorder is not None else None,
-        young_ns=recorder.began_ns if recorder is not None else 0,
+    return Prepared(
+        settings=settings,
+        ground=ground,
+        parts=make_parts(mode, ground, capabilities),
+        intel=intel,
+        capabilities=(*capabilities, arm_rulebook(rules, capabilities, mode=mode, host_too=settings.guard_host)),
+        key=SigningKey.generate(),
+        falco=_falco_sink(settings),
     )
 
 
@@ -148,11 +121,11 @@ def _run_engine(prepared: Prepared, pipe_fd: int, heartbeat: Heartbeat) -> int:
         return shipping.status() | guard.facts() | said | {"findings_refused": sinks.refused}
 
     def begin(guard: Guard) -> bool:
-        looked = not prepared.attach or heartbeat[Slot.TRACER_READY] > 0
+        looked = not prepared.parts.sees_processes or heartbeat[Slot.TRACER_READY] > 0
         return health.begin(facts_of(guard), seeing=looked and guard.files.important_done())
 
     chores = (
-        Naming(settings.metadata_uri).chore,
+        *prepared.parts.chores(),
         memory.chore,
         SelfCheck().chore,
         shipping.chore,
@@ -160,6 +133,7 @@ def _run_engine(prepared: Prepared, pipe_fd: int, heartbeat: Heartbeat) -> int:
     )
     guard = Guard(_plan(prepared, chores, begin), sinks, heartbeat)
     memory.recall(guard)
+    prepared.parts.begin(guard)
     shipping.start()
     try:
         guard.run(pipe_fd)
@@ -185,21 +159,41 @@ def _sinks(prepared: Prepared, journal: Journal) -> Sinks:
 def _plan(prepared: Prepared, chores: Sequence[Callable[[Guard], None]], until_ready: Callable[[Guard], bool]) -> Plan:
     return Plan(
         agent=prepared.key.agent,
-        rules=prepared.rules,
+        rules=prepared.ground.rules,
         intel=prepared.intel,
-        own_mnt_ns=prepared.own_mnt_ns,
-        sensors=_sensors(prepared),
+        own_mnt_ns=prepared.ground.own_mnt_ns,
+        sensors=prepared.parts.sensors(),
         file_watch_limit=prepared.settings.file_watch_limit,
         expected_drift=prepared.settings.expected_drift,
-        replay=Replay(prepared.recorder) if prepared.recorder is not None else None,
+        replay=Replay(prepared.ground.recorder) if prepared.ground.recorder is not None else None,
+        files=prepared.parts.files,
+        on_program=prepared.parts.on_program,
         chores=chores,
         until_ready=until_ready,
     )
 
 
-def probe_all(*, in_task: bool) -> tuple[Capability, ...]:
-    """What can be seen here, each found out by doing it."""
-    return (probe_attach(in_task=in_task), probe_poll(), probe_inotify(), probe_packet(), probe_sock_diag())
+def probe_mode(mode: Name) -> tuple[Capability, ...]:
+    """What can be seen here in a mode, each found out by doing it."""
+    if mode == "host":
+        from outrider_sidecar.modes.host import probe_host
+
+        return probe_host()
+    return probe_task()
+
+
+def records(settings: Settings, mode: Name, capabilities: tuple[Capability, ...]) -> bool:
+    """Whether a process of its own tells of processes, whose records a flight recorder may keep."""
+    return (mode == "host" and is_available(capabilities, "connector")) or traces(settings, capabilities)
+
+
+def make_parts(mode: Name, ground: Ground, capabilities: tuple[Capability, ...]) -> Parts:
+    """The parts of a mode; a host's are loaded only there."""
+    if mode == "host":
+        from outrider_sidecar.modes.host import host_parts
+
+        return host_parts(ground, capabilities)
+    return task_parts(ground, capabilities)
 
 
 def _falco_sink(settings: Settings) -> "FalcoSink | None":
@@ -218,44 +212,3 @@ def _open_recorder(directory: Path) -> Recorder | None:
     except OSError as error:
         say("no flight recorder: what is seen just before the sidecar is killed may be lost", reason=str(error))
         return None
-
-
-def _is_available(capabilities: tuple[Capability, ...], sensor: str) -> bool:
-    return any(c.sensor == sensor and c.available for c in capabilities)
-
-
-def _sensors(prepared: Prepared) -> tuple[Sensor, ...]:
-    own_mnt_ns, untraced = prepared.own_mnt_ns, prepared.untraced
-    sensors: list[Sensor] = []
-    if prepared.settings.packets and _is_available(prepared.capabilities, "packet"):
-        sensors.append(PacketSensor(OwnerFinder(), ignore=lambda pid: _is_ours(pid, own_mnt_ns)))
-    if prepared.settings.rules:  # the built-in pack asks for nothing that these tell
-        if _is_available(prepared.capabilities, "inotify"):
-            sensors.append(ReadSensor(own_mnt_ns))
-        sensors.append(SocketSensor(OwnerFinder(), ignore=lambda pid: _is_ours(pid, own_mnt_ns)))
-    if not prepared.attach:
-        sensors.append(_poll(lambda _pid, mnt_ns: mnt_ns != own_mnt_ns))
-    elif untraced is not None:
-        sensors.append(_poll(lambda pid, mnt_ns: mnt_ns != own_mnt_ns and _is_untraced(pid, mnt_ns, untraced)))
-    return tuple(sensors)
-
-
-def _poll(covers: Callable[[int, int], bool]) -> PollSensor:
-    return PollSensor(covers, find_sockets=SocketTable().find)
-
-
-def _is_untraced(pid: int, mnt_ns: int, untraced: UntracedContainers) -> bool:
-    """Whether a process is of a container that is left untraced; no while that is not known yet."""
-    try:
-        with procfs.reading(pid):
-            cgroup = procfs.read_bytes(f"{procfs.PROC}/{pid}/cgroup", limit=4096)
-    except (ProcessGone, Unavailable):
-        return False
-    return untraced(mnt_ns, clean_text(cgroup)) is True
-
-
-def _is_ours(pid: int, own_mnt_ns: int) -> bool:
-    try:
-        return procfs.namespace(pid, "mnt") == own_mnt_ns
-    except (ProcessGone, Unavailable):
-        return False

@@ -42,9 +42,11 @@ def load_rulebook(paths: Iterable[str] = ()) -> RuleSet:
         raise ConfigError(f"the rules were not loaded:\n{error}") from error
 
 
-def arm_rulebook(rules: RuleSet, capabilities: Sequence[Capability], *, mode: Mode) -> Capability:
+def arm_rulebook(
+    rules: RuleSet, capabilities: Sequence[Capability], *, mode: Mode, host_too: bool = False
+) -> Capability:
     """Say in the log how the rules stand here, and give it as a capability: a batch tells the collector of it."""
-    armings = arm(rules, sight_here(capabilities, mode=mode))
+    armings = arm(rules, sight_here(capabilities, mode=mode, host_too=host_too))
     counts = count_states(armings)
     for arming in armings:
         if arming.enabled and arming.state == "blind":

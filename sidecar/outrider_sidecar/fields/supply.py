@@ -12,13 +12,14 @@ from outrider_rules import Sight, Supply
 from outrider_sidecar.sensors import Capability
 from outrider_sidecar.sensors.files.places import NEVER_BELOW
 
-Mode = Literal["task", "watch"]
+Mode = Literal["task", "host", "watch"]
 
 SENSORS: Final[Mapping[Mode, frozenset[str]]] = {
     "task": frozenset(("attach", "poll", "inotify", "packet", "sock_diag")),
+    "host": frozenset(("connector", "attach", "poll", "fanotify", "inotify", "packet", "sock_diag")),
     "watch": frozenset(("attach", "inotify")),
 }
-"""What each mode can have at its best: a task with CAP_SYS_PTRACE, a command watched without privilege."""
+"""What each mode can have at its best: a task with CAP_SYS_PTRACE, root on a host, a command without privilege."""
 
 READ: Final = (
     *("/etc/shadow", "/etc/sudoers", "/etc/sudoers.d*", "/etc/pam.conf", "/etc/pam.d*", "/etc/zsh*"),
@@ -44,11 +45,26 @@ WAS_READ: Final = Supply(
     because={"fd.name": "reading is told of a short list of files only"},
 )
 RENAMED: Final = Supply(weaker=CHANGED.weaker)
+CONNECTED: Final = Supply(
+    weaker="a program that ends within a millisecond may be known by its file and its parent alone"
+)
+MARKED: Final = Supply(
+    weaker="after it was done", values=CHANGED.values, never=CHANGED.never, because=CHANGED.because
+)
+MARKED_READ: Final = Supply(
+    weaker="reading is told of a short list of files (passwords, PAM, sudo, ssh, start-up files of shells)",
+    values=WAS_READ.values,
+    because=WAS_READ.because,
+)
 ATTRIBUTES: Final = Supply(weaker=f"{CHANGED.weaker}; any change of attributes counts, unless the mode is known")
 
 IN_CONTAINER: Final = Supply(
     values={"container.id": ("[0-9a-fm]*",)},
     because={"container.id": "all that is guarded in a task is in a container"},
+)
+IN_CONTAINERS: Final = Supply(
+    values=IN_CONTAINER.values,
+    because={"container.id": "only containers are guarded; guard_host guards the host's own processes too"},
 )
 ON_HOST: Final = Supply(
     values={"container.id": ("host",)}, because={"container.id": "a watched command is in no container"}
@@ -83,24 +99,41 @@ _OF_TASK: Final = (
 )
 
 
-def sight_of(sensors: Iterable[str], *, mode: Mode) -> Sight:
-    """What the given sensors show in a mode."""
+def sight_of(sensors: Iterable[str], *, mode: Mode, host_too: bool = False) -> Sight:
+    """What the given sensors show in a mode; `host_too`: a host's own processes are guarded besides its containers."""
     have = frozenset(sensors)
     events: dict[str, tuple[Supply, ...]] = dict.fromkeys(_UNSEEN, (Supply(lacking=NEEDS_CALLS),))
-    process = EXACT if "attach" in have else POLLED if "poll" in have else _lacking("attach or poll")
+    process = _processes(have)
     events |= dict.fromkeys((*_PROCESSES, *_WORKED_OUT), (process,))
-    events |= {name: (supply if "attach" in have else _lacking("attach"),) for name, supply in _BY_COMMAND.items()}
-    with_files = "inotify" in have
-    events |= dict.fromkeys(_FILES, (RENAMED if with_files else _lacking("inotify"),))
-    events["chmod"] = (ATTRIBUTES if with_files else _lacking("inotify"),)
-    reads = (WAS_READ,) if mode == "task" else ()
-    events["open"] = (CHANGED, *reads) if with_files else (_lacking("inotify"),)
+    told = not process.lacking and process is not POLLED
+    events |= {name: (supply if told else _lacking("attach"),) for name, supply in _BY_COMMAND.items()}
+    events |= _files(have, mode)
     events |= dict.fromkeys(_PACKETS, (EXACT if "packet" in have else _lacking("packet (CAP_NET_RAW)"),))
-    events["socket"] = (_SOCKETS if mode == "task" and "sock_diag" in have else _lacking("sock_diag, in a task"),)
-    place, fields = (IN_CONTAINER, {}) if mode == "task" else (ON_HOST, dict.fromkeys(_OF_TASK, NO_METADATA))
+    lists = mode != "watch" and "sock_diag" in have
+    events["socket"] = (_SOCKETS if lists else _lacking("sock_diag, in a task"),)
+    fields = dict.fromkeys(_OF_TASK, NO_METADATA) if mode == "watch" else {}
+    place = {"task": IN_CONTAINER, "host": EXACT if host_too else IN_CONTAINERS, "watch": ON_HOST}[mode]
     return Sight(
         {name: tuple([_at(place, supply) for supply in supplies]) for name, supplies in events.items()}, fields
     )
+
+
+def _processes(have: frozenset[str]) -> Supply:
+    """How starts and ends of programs are told of, by the best sense that is there."""
+    for sensor, supply in (("connector", CONNECTED), ("attach", EXACT), ("poll", POLLED)):
+        if sensor in have:
+            return supply
+    return _lacking("attach or poll")
+
+
+def _files(have: frozenset[str], mode: Mode) -> dict[str, tuple[Supply, ...]]:
+    """How changes and readings of files are told of."""
+    if "fanotify" in have:
+        return dict.fromkeys((*_FILES, "chmod"), (MARKED,)) | {"open": (MARKED, MARKED_READ)}
+    if "inotify" not in have:
+        return dict.fromkeys((*_FILES, "chmod", "open"), (_lacking("inotify"),))
+    reads = (WAS_READ,) if mode != "watch" else ()
+    return dict.fromkeys(_FILES, (RENAMED,)) | {"chmod": (ATTRIBUTES,), "open": (CHANGED, *reads)}
 
 
 def best_sight(mode: Mode) -> Sight:
@@ -108,9 +141,9 @@ def best_sight(mode: Mode) -> Sight:
     return sight_of(SENSORS[mode], mode=mode)
 
 
-def sight_here(capabilities: Iterable[Capability], *, mode: Mode) -> Sight:
+def sight_here(capabilities: Iterable[Capability], *, mode: Mode, host_too: bool = False) -> Sight:
     """What can be seen where this runs, by what was probed."""
-    return sight_of([c.sensor for c in capabilities if c.available], mode=mode)
+    return sight_of([c.sensor for c in capabilities if c.available], mode=mode, host_too=host_too)
 
 
 def _lacking(sensor: str) -> Supply:

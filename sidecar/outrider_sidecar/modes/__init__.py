@@ -1,0 +1,61 @@
+"""Modes: what differs between guarding a task and guarding a host, each a list of parts that `app` puts together."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+
+from outrider_rules import RuleSet
+from outrider_sidecar.recorder import Recorder
+from outrider_sidecar.sensors import Capability, Sensor
+from outrider_sidecar.sensors.attach import TracerOptions
+from outrider_sidecar.sensors.files import FileSensor
+from outrider_sidecar.settings import Settings
+from outrider_sidecar.supervisor import Sight
+from outrider_sidecar.world.containers import Container
+from outrider_sidecar.world.tree import Process
+
+if TYPE_CHECKING:
+    from outrider_sidecar.guard import Guard, MakeFileWatch
+
+Chore = Callable[["Guard"], None]
+
+
+class Ground(Struct, frozen=True):
+    """What every mode's parts are made of."""
+
+    settings: Settings
+    own_mnt_ns: int
+    rules: RuleSet
+    recorder: Recorder | None
+
+
+class Parts(Struct, frozen=True):
+    """What a mode brings. All functions are called in the engine's process, after the fork.
+
+    `tracer` or `lookout` tells of processes, where either can be had; `gate` decides which programs may start.
+    """
+
+    tracer: TracerOptions | None = None
+    lookout: Sight | None = None
+    gate: Sight | None = None
+    sensors: Callable[[], tuple[Sensor, ...]] = tuple
+    chores: Callable[[], tuple[Chore, ...]] = tuple
+    files: "MakeFileWatch" = FileSensor
+    begin: Callable[["Guard"], None] = lambda _: None
+    """Called once, before the engine takes its first event."""
+    on_program: Callable[["Guard", Container, Process], None] = lambda _guard, _container, _process: None
+    stop_after_s: float = 0.0
+
+    @property
+    def sees_processes(self) -> bool:
+        """Whether a process of its own tells of processes: who else asks whether it has looked around?"""
+        return self.tracer is not None or self.lookout is not None
+
+
+Name = Literal["task", "host"]
+
+
+def is_available(capabilities: tuple[Capability, ...], sensor: str) -> bool:
+    """Whether a sensor was found to work."""
+    return any(c.sensor == sensor and c.available for c in capabilities)
