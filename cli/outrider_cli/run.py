@@ -1,4 +1,4 @@
-"""`outrider run`: guard a task as its sidecar, or a host. `--print-settings` shows every setting with its value and source."""
+"""`outrider run`: guard a task as its sidecar, or a host. `--print-settings` shows each setting and its source."""
 
 import argparse
 import os
