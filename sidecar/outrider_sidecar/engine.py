@@ -135,6 +135,10 @@ class Engine:
         for one in held:
             self._judge(self._world.guess_owner(one.event))
 
+    def tell(self, finding: Finding) -> None:
+        """Pass on a finding that was made elsewhere; in the engine's thread, as all of this."""
+        self._sink.finding(finding)
+
     def _consider(self, fact: Event) -> None:
         wait_s = self._worth_waiting_s(fact)
         if wait_s and len(self._held_back) < MAX_HELD_BACK:

@@ -9,7 +9,7 @@ import queue
 import select
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Final
 
@@ -38,6 +38,7 @@ class Intake:
 
     def __init__(self, *, max_queued: int = MAX_QUEUED, clock_ns: Callable[[], int]) -> None:
         self._queue: queue.SimpleQueue[Event | Errand] = queue.SimpleQueue()
+        self._first: deque[Errand] = deque()
         self._max_queued = max_queued
         self._lost: Counter[str] = Counter()
         self._lost_since_ns = 0
@@ -53,8 +54,15 @@ class Intake:
                 self._lost_since_ns = self._lost_since_ns or self._clock_ns()
                 self._lost[type(event).__name__] += 1
 
+    def put_first(self, errand: Errand) -> None:
+        """Hand the engine what somebody waits for: it is taken before all that is queued. The caller bounds these."""
+        self._first.append(errand)
+        self._queue.put(_nothing)  # wakes the engine where it waits for the queue
+
     def take(self, timeout_s: float) -> Event | Errand | None:
         """The next thing, or None when the time is up."""
+        if self._first:
+            return self._first.popleft()
         try:
             return self._queue.get(timeout=timeout_s) if timeout_s > 0 else self._queue.get_nowait()
         except queue.Empty:
@@ -72,6 +80,10 @@ class Intake:
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(lost.items()))
         reason = f"events came faster than the engine could judge them: {kinds}"
         return SightLost(self._clock_ns(), "engine", reason, sum(lost.values()), since_ns)
+
+
+def _nothing() -> None:
+    """An errand that is none."""
 
 
 def read_pipe(

@@ -6,6 +6,8 @@ by a tracer) is a fact, whoever is starved. Silence alone counts only after much
 watcher itself came in time: on a starved machine everybody is silent.
 """
 
+import os
+import signal
 from pathlib import Path
 from typing import Final
 
@@ -51,3 +53,25 @@ class Watch:
         except (ProcessGone, Unavailable, ValueError):
             return False
         return is_hung(silence_ns=silence_ns, state=state, watcher_late=self._late_rounds > 0)
+
+
+class Overseer:
+    """Watches the supervisor from one of its children: who holds guarded programs up watches the watcher, too."""
+
+    def __init__(self, supervisor_pid: int, *, proc: Path = PROC) -> None:
+        self._pid = supervisor_pid
+        self._watch = Watch(supervisor_pid, Slot.SUPERVISOR_BEAT, proc=proc) if supervisor_pid else None
+
+    def is_gone(self, heartbeat: Heartbeat, now_ns: int) -> bool:
+        """Whether the supervisor has ended, or stood still and was killed: it is time to end then.
+
+        A supervisor whose pid is 0 is nobody, and never gone. To be called often and regularly.
+        """
+        if self._watch is None:
+            return False
+        if os.getppid() != self._pid:
+            return True
+        if heartbeat[Slot.SUPERVISOR_RESTS] or not self._watch.is_standing(heartbeat, now_ns):
+            return False
+        os.kill(self._pid, signal.SIGKILL)
+        return True

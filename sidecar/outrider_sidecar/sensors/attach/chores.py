@@ -6,8 +6,6 @@ does. A supervisor that was stopped is killed: its end ends the tracer, too (PR_
 """
 
 import gc
-import os
-import signal
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -20,7 +18,7 @@ from outrider_sidecar.sensors.attach.outlet import Outlet
 from outrider_sidecar.sensors.attach.table import Table
 from outrider_sidecar.sensors.attach.tell import Teller
 from outrider_sidecar.sensors.attach.tracer import Tracer
-from outrider_sidecar.watchdog import Watch
+from outrider_sidecar.watchdog import Overseer
 
 SWEEP_STEPS: Final = 16
 MAX_TOLD: Final = 64
@@ -51,8 +49,7 @@ class Chores:
         self._finder = finder
         self._outlet = outlet
         self._heartbeat = heartbeat
-        self._supervisor_pid = supervisor_pid
-        self._supervisor = Watch(supervisor_pid, Slot.SUPERVISOR_BEAT, proc=options.proc) if supervisor_pid else None
+        self._overseer = Overseer(supervisor_pid, proc=options.proc)
         self._lost_before = heartbeat[Slot.EVENTS_LOST]
         self._engine_starts = heartbeat[Slot.ENGINE_STARTS]
         self._sweep_at = time.monotonic() + options.sweep_s
@@ -67,7 +64,8 @@ class Chores:
             return
         now_ns = time.monotonic_ns()
         self._heartbeat.beat(Slot.TRACER_BEAT, now_ns)
-        self._look_after_supervisor(now_ns)
+        if self._overseer.is_gone(self._heartbeat, now_ns):
+            self._tracer.stopping = True
         self._tell_of_forks()
         self._release_early()
         self._finder.look_for_new()
@@ -75,19 +73,6 @@ class Chores:
         self._table.forget_departed()
         self._outlet.flush()
         self._publish()
-
-    def _look_after_supervisor(self, now_ns: int) -> None:
-        if not self._supervisor_pid:
-            return
-        if os.getppid() != self._supervisor_pid:
-            self._tracer.stopping = True
-        elif (
-            self._supervisor
-            and not self._heartbeat[Slot.SUPERVISOR_RESTS]
-            and self._supervisor.is_standing(self._heartbeat, now_ns)
-        ):
-            os.kill(self._supervisor_pid, signal.SIGKILL)
-            self._tracer.stopping = True
 
     def _tell_of_forks(self) -> None:
         if self._table.fresh:
