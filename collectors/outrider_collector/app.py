@@ -4,7 +4,9 @@ import contextlib
 import signal
 import socket
 import threading
+import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -46,7 +48,10 @@ def running(settings: Settings) -> Iterator[Starlette]:
             engine,
             Spool(settings.data / "spool"),
             max_batch_bytes=settings.max_batch_bytes,
-            spool_bytes=settings.spool_bytes,
+            agent_bytes_per_s=settings.agent_bytes_per_s,
+            agent_burst_bytes=settings.agent_burst_bytes,
+            gap_grace_s=settings.gap_grace_s,
+            collector=collector_id(settings.data, settings.collector_id),
             silence_intervals=settings.silence_intervals,
         )
         intake.start()
@@ -61,6 +66,17 @@ def running(settings: Settings) -> Iterator[Starlette]:
         stop.set()
         watch.join()
         intake.close()
+
+
+def collector_id(data: Path, given: str) -> str:
+    """The name of this collector in a store that several may share: as given, else made once and kept."""
+    path = data / "collector-id"
+    if given:
+        return given
+    if not path.exists():
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_text(uuid.uuid4().hex)
+    return path.read_text().strip()
 
 
 def url_of(listener: socket.socket, settings: Settings) -> str:

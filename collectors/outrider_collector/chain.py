@@ -20,10 +20,14 @@ Look = Callable[[int], BatchRow | None]
 
 
 class Link(Struct, frozen=True):
-    """How a batch fits. `completes`: a fuller copy of one that had been shed. `flaws` are findings to tell."""
+    """How a batch fits. `completes`: a fuller copy of one that had been shed. `flaws` are findings to tell.
+
+    `gap` is the first and the last number that are missing before it: they may yet come, through another collector.
+    """
 
     verdict: Literal["new", "completes", "duplicate", "fork"]
     flaws: list[Finding] = []
+    gap: tuple[int, int] | None = None
 
 
 def judge_link(agent: Agent, batch: Batch, look: Look, now_ns: int) -> Link:
@@ -32,12 +36,12 @@ def judge_link(agent: Agent, batch: Batch, look: Look, now_ns: int) -> Link:
     if number == agent.next_sequence:
         return Link("new", _broken(agent, batch, agent.last_digest, now_ns))
     if number > agent.next_sequence:
-        return Link("new", [_gap(agent, batch, now_ns)])
+        return Link("new", gap=(agent.next_sequence, number - 1))
     there = look(number)
     if there is None:
         return Link("new", _judge_late(agent, batch, look, now_ns))
     if there.digest != batch.digest:
-        return Link("fork", [_fork(agent, batch, there, now_ns)])
+        return Link("fork", [fork_finding(agent, batch, there, now_ns)])
     fuller = batch.shed_findings < there.shed_findings or batch.shed_events < there.shed_events
     return Link("completes" if fuller else "duplicate")
 
@@ -67,8 +71,8 @@ def _broken_chain(agent: Agent, batch: Batch, now_ns: int) -> Finding:
     )
 
 
-def _gap(agent: Agent, batch: Batch, now_ns: int) -> Finding:
-    first, last = agent.next_sequence, batch.header.sequence - 1
+def gap_finding(agent: Agent, first: int, last: int, now_ns: int) -> Finding:
+    """Tell of batches that did not come."""
     return integrity_finding(
         "Gap",
         agent,
@@ -79,7 +83,8 @@ def _gap(agent: Agent, batch: Batch, now_ns: int) -> Finding:
     )
 
 
-def _fork(agent: Agent, batch: Batch, there: BatchRow, now_ns: int) -> Finding:
+def fork_finding(agent: Agent, batch: Batch, there: BatchRow | None, now_ns: int) -> Finding:
+    """Tell of a second, different batch under a number; `there` is the first, where it is indexed already."""
     number = batch.header.sequence
     return integrity_finding(
         "Fork",
@@ -87,5 +92,9 @@ def _fork(agent: Agent, batch: Batch, there: BatchRow, now_ns: int) -> Finding:
         at_ns=now_ns,
         cause=f"{number} {batch.digest.hex()}",
         description=f"batch {number} came twice with different contents; the second was refused",
-        evidence={"sequence": number, "accepted": there.digest.hex(), "refused": batch.digest.hex()},
+        evidence={
+            "sequence": number,
+            "accepted": there.digest.hex() if there else "",
+            "refused": batch.digest.hex(),
+        },
     )

@@ -45,7 +45,10 @@ def judge_enrolment(request: EnrolRequest, now_ns: int, known: Agent | None, of_
 
 def _succeed(new: Agent, live: list[Agent], now_ns: int) -> Outcome:
     """A successor takes over. A predecessor that gave no good-bye is told of, though the gap is closed."""
-    past = [replace(agent, status="succeeded", successor=new.agent, told_silent=True) for agent in live]
+    past = [
+        replace(agent, status="succeeded", successor=new.agent, told_silent=True, changed_at_ns=now_ns)
+        for agent in live
+    ]
     untold = [agent for agent in live if not agent.said_goodbye and not agent.told_silent]
     told = [silence_finding(agent, now_ns, successor=new.agent) for agent in untold]
     return Outcome(True, "successor", [*past, new], told)
@@ -76,4 +79,5 @@ def _new(request: EnrolRequest, now_ns: int, status: Status) -> Agent:
         made_at_ns=request.made_at_ns,
         enrolled_at_ns=now_ns,
         seen_at_ns=now_ns,
+        changed_at_ns=now_ns,
     )

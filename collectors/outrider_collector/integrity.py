@@ -8,10 +8,11 @@ import hashlib
 from typing import Literal
 
 from outrider_collector.store.agents import Agent
+from outrider_wire.batch import Batch
 from outrider_wire.findings import Evidence, Finding, Severity
 from outrider_wire.timestamps import to_rfc3339
 
-Kind = Literal["Gap", "Fork", "BrokenChain", "AgentSilent", "SecondEnrolment"]
+Kind = Literal["Gap", "Fork", "BrokenChain", "AgentSilent", "SecondEnrolment", "UnreadableBatch"]
 
 ID_PREFIX = "collector:"
 """Ids of the collector's own findings begin so; an agent's never do."""
@@ -31,6 +32,11 @@ _WORDS: dict[Kind, tuple[Severity, str, str]] = {
         "HIGH",
         "A batch does not follow from the one before it",
         "The agent's record was rewritten or its journal was put back: compare the spooled batches around this one.",
+    ),
+    "UnreadableBatch": (
+        "HIGH",
+        "An agent signed a batch whose records cannot be read",
+        "The batch is kept as it came. See which sidecar made it; if none of yours, its key is in use elsewhere.",
     ),
     "AgentSilent": (
         "HIGH",
@@ -74,4 +80,17 @@ def integrity_finding(
         tags=["integrity"],
         task=agent.task,
         agent=agent.agent,
+    )
+
+
+def unreadable_finding(agent: Agent, batch: Batch, reason: str, now_ns: int) -> Finding:
+    """Tell of a signed batch that cannot be read."""
+    number = batch.header.sequence
+    return integrity_finding(
+        "UnreadableBatch",
+        agent,
+        at_ns=now_ns,
+        cause=f"{number} {batch.digest.hex()}",
+        description=f"the records of batch {number} cannot be read: {reason[:200]}",
+        evidence={"sequence": number, "digest": batch.digest.hex(), "software": batch.header.software},
     )

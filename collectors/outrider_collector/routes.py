@@ -10,6 +10,7 @@
 import asyncio
 import hashlib
 import hmac
+import math
 from collections.abc import Awaitable, Callable
 
 from sqlalchemy import Engine
@@ -24,6 +25,7 @@ from starlette.routing import Route
 from outrider_collector.answers import answer, refuse
 from outrider_collector.bodies import read_body
 from outrider_collector.intake import Busy, Intake, StoreUnavailable
+from outrider_collector.limits import Limited
 from outrider_collector.queries import read_finding_query, read_limit
 from outrider_collector.settings import Settings
 from outrider_collector.store.agents import Agent, list_agents
@@ -107,6 +109,7 @@ def make_app(intake: Intake, engine: Engine, settings: Settings) -> Starlette:
         exception_handlers={
             WireError: _on_refusal,
             Busy: _on_busy,
+            Limited: _on_limited,
             StoreUnavailable: _on_unavailable,
             SQLAlchemyError: _on_unavailable,
             HTTPException: _on_http,
@@ -124,6 +127,12 @@ async def _on_refusal(request: Request, error: Exception) -> Response:
 async def _on_busy(request: Request, error: Exception) -> Response:
     del request, error
     return refuse("busy", "too many requests wait", retry_after_s=BUSY_RETRY_S)
+
+
+async def _on_limited(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, Limited)
+    return refuse("busy", "this agent sends more than its share", retry_after_s=math.ceil(error.retry_after_s))
 
 
 async def _on_unavailable(request: Request, error: Exception) -> Response:

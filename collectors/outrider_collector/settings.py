@@ -24,6 +24,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     silence_check_s: how often that is looked at.
     max_batch_bytes: longest body of a batch. body_timeout_s: longest wait for a whole body.
     max_connections: connections at once; more are answered 503.
+    collector_id: this collector's name in a store that several share; empty makes one and keeps it in the data.
+    gap_grace_s: how long batches that are missing may yet come, through another collector, before that is told.
+    agent_bytes_per_s, agent_burst_bytes: each agent's share, and how much it may have saved up; 0 limits nobody.
     spool_bytes: how much of the raw batches is kept once indexed; the oldest go first.
     tls_cert, tls_key: PEM files; without them the collector speaks plain HTTP (behind a load balancer).
     """
@@ -38,6 +41,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_batch_bytes: int = MAX_BATCH_BYTES
     body_timeout_s: float = 10.0
     max_connections: int = 2000
+    collector_id: str = ""
+    gap_grace_s: float = 2.0
+    agent_bytes_per_s: int = 4 << 20
+    agent_burst_bytes: int = 256 << 20
     spool_bytes: int = 4 << 30
     tls_cert: str = ""
     tls_key: str = ""

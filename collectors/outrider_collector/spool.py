@@ -47,7 +47,14 @@ class Spool:
         self._directory = directory
         self._fd = -1
         self._end = Place(max(self._files(), default=0), 0)
+        self.written = Place(0, 0)
+        """Behind the last frame that was ever written; nothing is known to be there at first."""
         self._begin_file()
+
+    @property
+    def end(self) -> Place:
+        """Where the next frame would begin."""
+        return self._end
 
     def append(self, batches: Sequence[tuple[int, bytes]]) -> list[Frame]:
         """Write (received_at_ns, batch) pairs and fsync once; on return they are kept.
@@ -65,7 +72,7 @@ class Spool:
             parts.append(packed)
             offset = end.offset
         self._write(b"".join(parts))
-        self._end = Place(self._end.file, offset)
+        self._end = self.written = Place(self._end.file, offset)
         return frames
 
     def read_from(self, start: Place) -> Iterator[Frame]:

@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from msgspec.structs import replace
-
 from outrider_collector.chain import judge_link
 from outrider_collector.group import batch_row
-from outrider_collector.ingest import Accepted, judge_batch
+from outrider_collector.ingest import heard
+from outrider_collector.spool import Frame, Place
 from outrider_collector.store.agents import Agent
 from outrider_collector.store.batches import BatchRow
 from outrider_wire.batch import SealedBatch, open_envelope, verify_envelope
@@ -24,11 +23,13 @@ class Keeper:
 
     def hear(self, data: bytes) -> tuple[str, list[str]]:
         """Judge a batch and keep it if it is taken: the verdict and the types of findings."""
-        accepted: Accepted = judge_batch(data, lambda _: self.agent, lambda _: self.rows.get, 5)
-        if accepted.link.verdict in ("new", "completes"):
-            self.agent = accepted.agent
-            self.rows[accepted.batch.header.sequence] = batch_row(accepted, 5)
-        return accepted.link.verdict, [flaw.type.split("/")[1] for flaw in accepted.link.flaws]
+        batch = verify_envelope(open_envelope(data), self.agent.public_key)
+        link = judge_link(self.agent, batch, self.rows.get, 5)
+        if link.verdict in ("new", "completes"):
+            self.agent = heard(self.agent, batch, 5)
+            self.rows[batch.header.sequence] = batch_row(batch, Frame(Place(1, 0), Place(1, 1), 5, data), "c")
+        told = [flaw.type.split("/")[1] for flaw in link.flaws]
+        return link.verdict, told + ([f"gap {link.gap[0]}-{link.gap[1]}"] if link.gap else [])
 
 
 def test_a_whole_chain_raises_nothing(speaker: Any) -> None:
@@ -44,7 +45,7 @@ def test_a_gap_is_taken_told_and_may_be_filled(speaker: Any) -> None:
     one = speaker()
     keeper, said = Keeper(one.agent()), [one.say() for _ in range(4)]
     assert keeper.hear(said[0].data) == ("new", [])
-    assert keeper.hear(said[3].data) == ("new", ["Gap"])
+    assert keeper.hear(said[3].data) == ("new", ["gap 1-2"])
     assert keeper.hear(said[2].data) == ("new", [])
     assert keeper.hear(said[1].data) == ("new", [])
 
@@ -102,10 +103,9 @@ def test_a_fuller_copy_completes_a_shed_one(
 
 def test_the_same_flaw_has_the_same_id(speaker: Any) -> None:
     """Judging twice tells once."""
-    one = speaker()
-    one.sequence = 3
+    one = speaker(previous=b"\x01" * 32)
     batch = verify_envelope(open_envelope(one.say().data), one.key.public)
     first, second = (judge_link(one.agent(), batch, lambda number: None, now_ns) for now_ns in (1, 2))
     assert first.flaws[0].id == second.flaws[0].id
-    other = judge_link(replace(one.agent(), next_sequence=1), batch, lambda number: None, 1)
-    assert other.flaws[0].id != first.flaws[0].id
+    other = verify_envelope(open_envelope(speaker(key=one.key, previous=b"\x02" * 32).say().data), one.key.public)
+    assert judge_link(one.agent(), other, lambda number: None, 1).flaws[0].id != first.flaws[0].id

@@ -5,14 +5,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import delete, func, select
+from sqlalchemy.exc import OperationalError
 
-from outrider_collector.intake import MAX_WAITING, Busy, Intake, StoreUnavailable
+from outrider_collector import group, indexer
+from outrider_collector.intake import Busy, Intake, StoreUnavailable
 from outrider_collector.spool import Spool
+from outrider_collector.spooling import MAX_GROUP, MAX_WAITING
 from outrider_collector.store import tables
 from outrider_collector.store.database import open_database
 from outrider_collector.store.findings import FindingQuery, query_findings
+from outrider_wire.batch import FIRST_PREVIOUS, BatchFacts, seal_batch
 from outrider_wire.errors import WireError
 from outrider_wire.findings import Finding, TaskView
 
@@ -40,14 +45,25 @@ class Site:
         self.intake.close()
         self.open()
 
+    def settled(self) -> None:
+        """Everything that was answered is indexed."""
+        assert self.intake.indexer.wait()
+
+    def tell_gaps(self) -> None:
+        """What is missing is missing."""
+        self.settled()
+        self.intake.look_for_silence().result(5)
+
     def types(self) -> list[str]:
         """What was found, in order, without the first part of its name."""
+        self.settled()
         with self.engine.connect() as connection:
             rows = connection.execute(select(tables.findings.c.type).order_by(tables.findings.c.position))
             return [row[0].split("/")[1] for row in rows]
 
     def count(self, table: Any) -> int:
         """How many rows there are."""
+        self.settled()
         with self.engine.connect() as connection:
             return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
 
@@ -88,15 +104,17 @@ def test_an_index_that_was_lost_is_made_again(site: Site, speaker: Any, finding:
     site.intake.enrol(one.request()).result(5)
     one.sequence = 2
     site.intake.submit(one.say(finding("a")).data).result(5)
-    site.reopen()
+    site.tell_gaps()
     before = site.types()
     with site.engine.begin() as connection:
         for table in (tables.batches, tables.findings, tables.spool_position):
             connection.execute(delete(table))
         connection.execute(tables.agents.update().values(next_sequence=0, last_digest=bytes(32)))
     site.reopen()
-    assert site.types() == before == ["Gap", "X"]
+    site.tell_gaps()
+    assert site.types() == before == ["X", "Gap"]
     site.reopen()
+    site.tell_gaps()
     assert site.types() == before
 
 
@@ -176,19 +194,77 @@ def test_a_successor_tells_of_the_one_before(site: Site, speaker: Any) -> None:
     assert site.types() == ["AgentSilent"]
 
 
-def test_a_full_queue_says_so(site: Site) -> None:
-    """It is bounded; who finds it full is told to come back."""
-    gate, reached = threading.Event(), threading.Event()
-    from concurrent.futures import Future
+def test_a_full_queue_says_so(site: Site, speaker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is bounded; who finds it full is told to come back, and is new then."""
+    one = speaker()
+    site.intake.enrol(one.request()).result(5)
+    gate, append = threading.Event(), site.intake._spool.append
 
-    from outrider_collector.intake import _Job
+    def slow(batches: Any) -> Any:
+        assert gate.wait(10)
+        return append(batches)
 
-    site.intake._put(_Job(Future(), call=lambda connection: (reached.set(), gate.wait(10))))
-    assert reached.wait(5)
+    monkeypatch.setattr(site.intake._spool, "append", slow)
+    answers = []
     with pytest.raises(Busy):
-        for _ in range(MAX_WAITING + 1):
-            site.intake.submit(b"x")
+        for _ in range(MAX_WAITING + MAX_GROUP + 1):
+            late = one.say().data
+            answers.append(site.intake.submit(late))
     gate.set()
+    assert not any(answer.result(5).duplicate for answer in answers)
+    assert not site.intake.submit(late).result(5).duplicate
+
+
+def test_a_batch_that_cannot_be_read_is_kept_and_told(site: Site, speaker: Any) -> None:
+    """Its agent signed it: it is evidence, whatever it is."""
+    one = speaker()
+    site.intake.enrol(one.request()).result(5)
+    data = seal_batch(
+        one.key, BatchFacts(interval_s=1.0), sequence=0, previous=FIRST_PREVIOUS, sealed_at_ns=1, findings=[b"\x80"]
+    ).data
+    site.intake.submit(data).result(5)
+    assert site.types() == ["UnreadableBatch"] and site.count(tables.batches) == 1
+
+
+def test_a_store_that_refuses_is_caught_up_with(
+    site: Site, speaker: Any, finding: Callable[..., Finding], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches are answered all the same, and indexed once it takes them again."""
+    one = speaker()
+    site.intake.enrol(one.request()).result(5)
+    refusals = 2
+
+    def refusing(*given: Any) -> None:
+        nonlocal refusals
+        refusals -= 1
+        if refusals >= 0:
+            raise OperationalError("insert", {}, Exception("disk full"))
+        save(*given)
+
+    save = group.save_batches
+    monkeypatch.setattr(indexer, "RETRY_S", 0.05)
+    monkeypatch.setattr(group, "save_batches", refusing)
+    for name in "abc":
+        site.intake.submit(one.say(finding(name)).data).result(5)
+    assert site.count(tables.findings) == 3 and refusals < 0
+
+
+def test_what_comes_late_within_the_grace_is_no_gap(site: Site, speaker: Any) -> None:
+    """Another collector may have it yet; what stays away is told, range by range."""
+    one = speaker()
+    site.intake.enrol(one.request()).result(5)
+    said = [one.say().data for _ in range(6)]
+    site.intake._grace_ns = 2 * SECOND
+    for number in (0, 5, 3):
+        site.intake.submit(said[number]).result(5)
+    site.settled()
+    site.intake.look_for_silence().result(5)
+    assert site.types() == []
+    site.now_ns += 3 * SECOND
+    site.intake.look_for_silence().result(5)
+    with site.engine.connect() as connection:
+        found = [msgspec.json.decode(row[0])["evidence"] for row in connection.execute(select(tables.findings.c.body))]
+    assert [(each["first_missing"], each["last_missing"]) for each in found] == [(1, 2), (4, 4)]
 
 
 def test_a_spool_that_takes_nothing_believes_nobody(site: Site, speaker: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,10 @@ class AgentFacts(Struct, frozen=True):
 
 
 class Agent(Struct, frozen=True, kw_only=True):
-    """One agent as the collector knows it. `next_sequence` is one more than the highest batch accepted."""
+    """One agent as the collector knows it. `next_sequence` is one more than the highest batch accepted.
+
+    `changed_at_ns` is when its key or its status changed last.
+    """
 
     agent: str
     public_key: bytes
@@ -35,6 +38,7 @@ class Agent(Struct, frozen=True, kw_only=True):
     made_at_ns: int
     enrolled_at_ns: int
     seen_at_ns: int
+    changed_at_ns: int = 0
     interval_s: float = 10.0
     next_sequence: int = 0
     last_digest: bytes = FIRST_PREVIOUS
@@ -53,6 +57,19 @@ def load_agent(connection: Connection, agent: str) -> Agent | None:
     """One agent, or None."""
     row = connection.execute(select(agents).where(agents.c.agent == agent)).mappings().first()
     return _agent(row) if row else None
+
+
+def lock_agents(connection: Connection, wanted: list[str]) -> dict[str, Agent]:
+    """Agents by name, as nobody else changes them until this transaction ends."""
+    query = select(agents).where(agents.c.agent.in_(wanted)).order_by(agents.c.agent).with_for_update()
+    return {row["agent"]: _agent(row) for row in connection.execute(query).mappings()}
+
+
+def load_agents_since(connection: Connection, since_ns: int, *, limit: int) -> list[Agent]:
+    """Agents whose key or status changed at or after a time, the newest first."""
+    changed = select(agents).where(agents.c.changed_at_ns >= since_ns)
+    query = changed.order_by(agents.c.changed_at_ns.desc()).limit(limit)
+    return [_agent(row) for row in connection.execute(query).mappings()]
 
 
 def load_task_agents(connection: Connection, task_arn: str) -> list[Agent]:

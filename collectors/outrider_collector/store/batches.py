@@ -20,6 +20,7 @@ class BatchRow(Struct, frozen=True, kw_only=True):
     events: int
     shed_findings: int
     shed_events: int
+    collector: str
     spool_file: int
     spool_offset: int
 
@@ -36,12 +37,16 @@ def save_batches(connection: Connection, rows: list[BatchRow]) -> None:
     upsert(connection, batches, [{name: getattr(row, name) for name in row.__struct_fields__} for row in rows])
 
 
-def load_spool_position(connection: Connection) -> tuple[int, int]:
-    """File and offset up to which the spool is indexed."""
-    row = connection.execute(select(spool_position.c.file, spool_position.c.offset)).first()
+def load_spool_position(connection: Connection, collector: str, follower: str) -> tuple[int, int]:
+    """File and offset up to which a follower (`index`, say) of one collector's spool has come."""
+    query = select(spool_position.c.file, spool_position.c.offset).where(
+        spool_position.c.collector == collector, spool_position.c.follower == follower
+    )
+    row = connection.execute(query).first()
     return (row[0], row[1]) if row else (0, 0)
 
 
-def save_spool_position(connection: Connection, file: int, offset: int) -> None:
-    """Note up to where the spool is indexed, in the same transaction as what was indexed."""
-    upsert(connection, spool_position, [{"id": 1, "file": file, "offset": offset}])
+def save_spool_position(connection: Connection, collector: str, follower: str, file: int, offset: int) -> None:
+    """Note up to where a follower has come, in the same transaction as what it made of it."""
+    row = {"collector": collector, "follower": follower, "file": file, "offset": offset}
+    upsert(connection, spool_position, [row])

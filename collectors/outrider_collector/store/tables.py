@@ -35,6 +35,7 @@ agents = Table(
     Column("made_at_ns", BigInteger, nullable=False),
     Column("enrolled_at_ns", BigInteger, nullable=False),
     Column("seen_at_ns", BigInteger, nullable=False),
+    Column("changed_at_ns", BigInteger, nullable=False, index=True),
     Column("interval_s", Float, nullable=False),
     Column("next_sequence", BigInteger, nullable=False),
     Column("last_digest", LargeBinary(32), nullable=False),
@@ -57,8 +58,18 @@ batches = Table(
     Column("events", Integer, nullable=False),
     Column("shed_findings", Integer, nullable=False),
     Column("shed_events", Integer, nullable=False),
+    Column("collector", String(64), nullable=False),
     Column("spool_file", BigInteger, nullable=False),
     Column("spool_offset", BigInteger, nullable=False),
+)
+
+gaps = Table(
+    "gaps",
+    metadata,
+    Column("agent", String(32), primary_key=True),
+    Column("first", BigInteger, primary_key=True),
+    Column("last", BigInteger, nullable=False),
+    Column("noticed_at_ns", BigInteger, nullable=False, index=True),
 )
 
 findings = Table(
@@ -84,7 +95,8 @@ findings = Table(
 spool_position = Table(
     "spool_position",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("collector", String(64), primary_key=True),
+    Column("follower", String(16), primary_key=True),
     Column("file", BigInteger, nullable=False),
     Column("offset", BigInteger, nullable=False),
 )
