@@ -20,7 +20,7 @@ from outrider_wire.findings import Finding
 
 ROUNDS = 200
 AGENTS = 3
-SPAN = 4.0
+SPAN = 8.0
 """Kills fall within so many times as long as a start takes: while it starts, and while it takes batches."""
 CHAIN = 4000
 TOKEN = "a-token-for-tests"
