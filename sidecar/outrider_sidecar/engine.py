@@ -4,7 +4,7 @@ An event updates the world, the rules judge it and what follows from it, and wha
 events are held back a moment, because what is missing is on its way:
 
 - a connection or question whose process is not known yet: its exit stop tells what sockets it still held;
-- the reading of a file by nobody known: the record of the reader's own start comes after what it does first;
+- the reading of a file: the record of its reader's start comes after what the reader does first;
 - an exec of a file that may have changed: the file watch's event may be a few milliseconds behind;
 - what happens in a container that was just seen: the metadata endpoint is being asked for its name.
 """
@@ -173,7 +173,7 @@ class Engine:
         if isinstance(fact, Owned):
             return OWNER_WAIT_S if fact.owner is None else 0.0
         if isinstance(fact, FileChanged):
-            return OWNER_WAIT_S if fact.change == "opened" and fact.actor is None else 0.0
+            return OWNER_WAIT_S if fact.change == "opened" and fact.attribution != "exact" else 0.0
         if isinstance(fact, ProcessExecuted):
             files = (fact.exe, fact.script) if fact.script is not None else (fact.exe,)
             drifts = [self._world.judge(file, fact.mnt_ns) for file in files]

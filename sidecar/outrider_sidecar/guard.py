@@ -26,7 +26,7 @@ from outrider_sidecar.linux.latefacts import ProcFacts
 from outrider_sidecar.linux.sock_diag import SocketTable
 from outrider_sidecar.log import say
 from outrider_sidecar.replay import Replay
-from outrider_sidecar.sensors import FileWatch, Sensor
+from outrider_sidecar.sensors import FileWatch, Follower, Sensor
 from outrider_sidecar.sensors.buildids import BuildIds
 from outrider_sidecar.sensors.files import FileSensor
 from outrider_sidecar.sensors.files.scan import Bounds
@@ -155,6 +155,13 @@ class Guard:
         files = {"watched": self.files.directories, "settled": self.files.settled(), "left": self.files.left}
         return {"guarded": len(self.tree.living()), "files": files}
 
+    def looked_around(self) -> bool:
+        """Whether what matters most is seen: the most important files, and whatever sensors find by themselves."""
+        return self.files.important_done() and all(follower.looked for follower in self._followers())
+
+    def _followers(self) -> list[Follower]:
+        return [sensor for sensor in self.plan.sensors if isinstance(sensor, Follower)]
+
     def _loop(self) -> None:
         next_tick_s = next_chores_s = 0.0
         while not (self.stop.is_set() and len(self.intake) == 0):
@@ -229,6 +236,8 @@ class Guard:
             return  # ECS's pause process: alone in its container, which nobody can write to
         if container.mnt_ns not in self._places:
             self._chores_due = True  # it has no name yet: ask now, an attack may be its next step
+            for follower in self._followers():
+                follower.look_again()
         places = self._places.setdefault(container.mnt_ns, set())
         wanted = {path.rpartition("/")[0] for path in _program_paths(process)} - places - {""}
         if (places and not wanted) or len(places) >= MAX_PLACES:

@@ -62,6 +62,9 @@ RESCAN_S: Final = 2.0
 """Each time costs about 1 ms a container: 0.05 % of a core."""
 SOON_S: Final = 0.05
 """Between two scans that names which appear ask for."""
+LOOK_S: Final = 0.02
+"""Longest that the engine waits for a new container's list. It takes 1 ms, and far longer beside the file watch's own
+scan, which starts when the engine goes on: a program may read what is listed in its first milliseconds."""
 POLL_S: Final = 0.25
 QUIET_NS: Final = 300_000_000
 """What changed is not told of as read for so long, unless its reader is found: our own file watch reads it then."""
@@ -85,6 +88,7 @@ class ReadSensor:
         self._listed: dict[int, dict[int, bytes]] = {}  # by watch: its path in each container that shows it
         self._above: dict[int, set[int]] = {}  # by watch of a directory above: the containers that show it
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._done = threading.Event()
         self.looked = False
         """Whether the list was gone through once."""
         self._environments: dict[tuple[int, int], int] = {}
@@ -96,8 +100,10 @@ class ReadSensor:
         self._bound_told = False
 
     def look_again(self) -> None:
-        """Go through the list now: a container has come. Called in any thread."""
+        """Go through the list now, and return when that is done or LOOK_S is over: a container has come."""
+        self._done.clear()
         os.eventfd_write(self._bell, 1)
+        self._done.wait(LOOK_S)
 
     def run(self, emit: Emit, stop: threading.Event) -> None:
         """Block until `stop`. Raises Unavailable where there is no inotify instance."""
@@ -110,6 +116,7 @@ class ReadSensor:
             while not stop.is_set():
                 if time.monotonic() >= next_s:
                     self.scan(watches, emit)
+                    self._done.set()
                     scanned_s = time.monotonic()
                     next_s = scanned_s + RESCAN_S
                 wait_s = min(POLL_S, max(next_s - time.monotonic(), 0.0))
