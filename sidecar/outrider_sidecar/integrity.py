@@ -3,7 +3,7 @@
 from outrider_rules import Rule
 from outrider_sidecar.fields.context import Context
 from outrider_sidecar.folding import STORM
-from outrider_sidecar.judgement import finding_id, process_view
+from outrider_sidecar.judgement import finding_id, process_view, unnamed_task
 from outrider_sidecar.world.world import World
 from outrider_wire.events import Event, ProcessStarted, SightLost
 from outrider_wire.findings import Finding
@@ -35,12 +35,12 @@ def storm_finding(rule: Rule, context: Context, *, agent: str) -> Finding:
         at=to_rfc3339(at_ns),
         process=process_view(context.process, context) if context.process else None,
         container=context.container.view if context.container else None,
-        evidence={"rule": rule.name, "finding": rule.finding, "told": STORM},
+        evidence={"rule": rule.name, "finding": rule.finding, "told": STORM} | unnamed_task(context),
         attribution="exact",
         description=f"{rule.name} held more than {STORM} times in a minute; a flood may be meant to hide one of them.",
         remedy="Look at the events of that minute: they hold what the findings do not. Stop the task if in doubt.",
         tags=["integrity"],
-        task=context.world.containers.task,
+        task=context.task,
         agent=agent,
     )
 
@@ -82,11 +82,11 @@ def _untraced(event: ProcessStarted, world: World, agent: str) -> Finding:
         at=to_rfc3339(event.at_ns),
         process=process_view(process, context) if process else None,
         container=context.container.view if context.container else None,
-        evidence={"clone_flag": "CLONE_UNTRACED"},
+        evidence={"clone_flag": "CLONE_UNTRACED"} | unnamed_task(context),
         attribution="exact",
         description="A traced process made a child with CLONE_UNTRACED; nothing ordinary does that.",
         remedy="Treat the process and its parent as an intruder's. It is traced again from here on.",
         tags=["integrity", "mitre_defense_evasion", "T1622"],
-        task=world.containers.task,
+        task=context.task,
         agent=agent,
     )

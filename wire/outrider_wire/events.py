@@ -152,6 +152,7 @@ class ProcessReleased(Struct, frozen=True, gc=False, tag=True, tag_field="event"
     at_ns: int
     process: ProcessId
     reason: str
+    mnt_ns: int = 0
 
 
 FileChange = Literal[

@@ -44,6 +44,10 @@ class Container(Struct):
     """`NORMAL`, or one of ECS's own: `CNI_PAUSE`."""
     ended_at_ns: int = 0
     choice: Choice = GUARDED
+    untold: bool = True
+    """Whether who it is, or what is new about it, was not told of yet."""
+    told: bool = False
+    """Whether anything was."""
     program: str = ""
     """The first program that was seen of it, as a path of its own."""
 

@@ -25,7 +25,7 @@ from outrider_sidecar.world.container import (
     container_id,
 )
 from outrider_sidecar.world.drift import DriftRecord
-from outrider_wire.events import SightLost
+from outrider_wire.events import ContainerSeen, SightLost
 from outrider_wire.findings import TaskView
 
 __all__ = ["Container", "Containers", "container_id"]
@@ -73,6 +73,7 @@ class Containers:
         self._self_id = ""
         self._notices: list[SightLost] = []
         self._untold = 0
+        self._news = False
 
     def get(self, mnt_ns: int) -> Container | None:
         return self._by_ns.get(mnt_ns)
@@ -113,10 +114,11 @@ class Containers:
 
     def learn(self, facts: TaskFacts, *, self_id: str = "") -> None:
         """Take in what the metadata endpoint told of the one task; `self_id` is the sidecar's own container."""
-        self.task = facts.task
+        is_new, self.task = facts.task != self.task, facts.task
         self._facts = {c.id: (c, None) for c in facts.containers}
         self._self_id = self_id
         for container in self._by_ns.values():
+            container.untold = container.untold or is_new
             self._name(container)
 
     def learn_tasks(self, tasks: Iterable[TaskFacts], *, cluster: str = "") -> bool:
@@ -129,6 +131,22 @@ class Containers:
         self._tasks = {task_id_of(facts.task.arn): facts.task for facts in told}
         self._facts = {c.id: (c, facts.task) for facts in told for c in facts.containers}
         return True in [self._name(container) for container in self._by_ns.values()]
+
+    def introduce(self, container: Container, at_ns: int) -> ContainerSeen:
+        """The event that says who a container is; from here on that is told."""
+        container.untold, container.told = False, True
+        return container.seen(at_ns, self.task_of(container))
+
+    def renamed(self, at_ns: int) -> list[ContainerSeen]:
+        """The same for each of which more became known since it was introduced."""
+        if not self._news:
+            return []
+        self._news = False
+        return [
+            self.introduce(container, at_ns)
+            for container in self._by_ns.values()
+            if container.untold and container.told and not container.choice.excluded_by
+        ]
 
     def rechoose(self) -> None:
         """Ask of every container again whether it is guarded: tags became known, say."""
@@ -185,6 +203,7 @@ class Containers:
 
     def _name(self, container: Container) -> bool:
         """Give it what is known of it; whether its creation became known by that."""
+        before = (container.id, container.name, container.image, container.task)
         if self.task is None:
             self._place(container)
         facts, how = self._facts_of(container), "cgroup"
@@ -199,6 +218,8 @@ class Containers:
             if born:
                 container.created_at_ns = facts.created_at_ns
                 container.drift.set_baseline(facts.created_at_ns)
+        container.untold |= before != (container.id, container.name, container.image, container.task)
+        self._news = self._news or (container.untold and container.told)
         self._choose(container)
         return born
 
