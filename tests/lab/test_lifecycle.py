@@ -22,7 +22,7 @@ from outrider_lab.settings import *
 from outrider_lab.task import Task
 sidecar = ContainerSettings(name=SIDECAR, command=("/bin/sleep", "1000"), read_only_root=True)
 task = Task(TaskSettings(sidecar=sidecar, ready_timeout_s=0)).start()
-print(task._keeper.pid, task.supervisor_pid, flush=True)
+print(task.keeper_pid, task.supervisor_pid, flush=True)
 try:
     time.sleep(60)
 finally:
@@ -50,7 +50,7 @@ def test_a_task_starts_within_two_seconds_and_ends_with_nothing_left(stand_in: T
     began = time.monotonic()
     task = Task(stand_in).start()
     took_s = time.monotonic() - began
-    keeper = task._keeper.pid
+    keeper = task.keeper_pid
     inside = {os.readlink(f"/proc/{task.supervisor_pid}/ns/{kind}") for kind in ("net", "pid")}
     assert left.cgroups_of(keeper)
     task.close()
