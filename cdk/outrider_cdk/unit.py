@@ -5,6 +5,7 @@ into every container, marks file systems (fanotify), opens files by handle, list
 in every container's network namespace, and traces (ptrace) where the connector is not to be had.
 """
 
+import re
 from typing import Final
 
 from outrider_cdk.limits import MIB, cpu_quota_percent, memory_limit_bytes
@@ -24,6 +25,9 @@ CAPABILITIES: Final = (
 
 SYSTEM_CALLS: Final = ("@system-service", "fanotify_init", "fanotify_mark", "open_by_handle_at", "ptrace")
 """What the process may call: systemd's own set for services, and what the senses need besides."""
+
+_PLAIN_PATH: Final = re.compile(r"(/[A-Za-z0-9._+@-]+)+")
+"""Paths that no rule of systemd's for quoting, splitting, specifiers or variables has a say in."""
 
 _UNIT: Final = """\
 # Made by `outrider unit` for a machine of {cpus} CPUs and {machine_mib} MiB. Make it again when the machine is another;
@@ -113,7 +117,7 @@ WantedBy=multi-user.target
 
 def systemd_unit(*, cpus: int, machine_bytes: int, program: str = PROGRAM) -> str:
     """The unit for a machine with so many CPUs and so much memory. Raises ValueError for a path systemd cannot run."""
-    if not program.startswith("/") or any(c.isspace() or c in "%\"'\\$;" for c in program):
+    if not _PLAIN_PATH.fullmatch(program):
         raise ValueError(f"{program!r}: must be an absolute path of plain characters")
     return _UNIT.format(
         cpus=cpus,
