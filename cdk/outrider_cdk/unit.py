@@ -41,8 +41,8 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=exec
-ExecStart={program} run
-Environment=OUTRIDER_MODE=host OUTRIDER_JOURNAL_DIR={journal} OUTRIDER_STOP_TIMEOUT_S=5
+ExecStart={program} run --mode host
+Environment=OUTRIDER_JOURNAL_DIR={journal} OUTRIDER_STOP_TIMEOUT_S=5
 # Optional. A token belongs into a file of its own (OUTRIDER_TOKEN_FILE); tables into TOML (OUTRIDER_CONFIG).
 EnvironmentFile=-{settings}
 # /var/lib/outrider: the journal and the key. Root's alone.

@@ -122,7 +122,7 @@ def test_running_it_again_updates_and_keeps_settings(machine: Path, wheels: Path
     assert done.returncode == 0, done.stderr
     assert "OUTRIDER_GUARD_HOST=on" in settings.read_text()
     assert settings.read_text().count("OUTRIDER_COLLECTOR_URL=") == 1
-    assert "outrider run" in unit.read_text()
+    assert "outrider run --mode host" in unit.read_text()
     assert not stray.exists()
     assert sorted(path.name for path in (machine / "opt").iterdir()) == ["outrider"]
 
