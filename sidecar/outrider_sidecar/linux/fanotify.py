@@ -212,9 +212,9 @@ class Fanotify:
         path = b"/proc/self/fd/%d" % fd
         check(_mark(self._fd, MARK_REMOVE | kind, mask, _AT_FDCWD, path), "fanotify_mark")
 
-    def flush(self) -> None:
-        """Take every mark of every kind away."""
-        for kind in (MARK_INODE, MARK_MOUNT, MARK_FILESYSTEM):
+    def flush(self, kinds: tuple[int, ...] = (MARK_INODE, MARK_MOUNT, MARK_FILESYSTEM)) -> None:
+        """Take every mark of these kinds away."""
+        for kind in kinds:
             check(_mark(self._fd, MARK_FLUSH | kind, 0, _AT_FDCWD, b"/"), "fanotify_mark")
 
     def read(self, limit_bytes: int) -> list[RawEvent]:
