@@ -198,9 +198,17 @@ class Engine:
     def _claim(self, exited: ProcessExited) -> None:
         """Give held-back connections to the process that held their socket at its exit stop."""
         for held in self._held_back:
-            if isinstance(held.event, Owned) and held.event.owner is None and _is_of(held.event, exited):
+            if isinstance(held.event, Owned) and held.event.owner is None and self._is_of(held.event, exited):
                 held.event = _owned_by(held.event, exited.process)
                 held.due_s = 0.0
+
+    def _is_of(self, event: Owned, exited: ProcessExited) -> bool:
+        process = self._world.tree.get(exited.process)
+        if process is not None and not self._world.may_be_of(event, process):
+            return False
+        if isinstance(event, ConnectionOpened):
+            return any(same_connection(event, socket) for socket in exited.sockets)
+        return any(socket.local_port == event.source_port for socket in exited.sockets)
 
     def _judge(self, fact: Event) -> None:
         context = Context(fact, self._world)
@@ -236,12 +244,6 @@ class Engine:
 def _may_change(drift: Drift) -> bool:
     """Whether what the file watch has yet to tell may change the verdict."""
     return drift.verdict == "undecided" or drift.by_silence
-
-
-def _is_of(event: Owned, exited: ProcessExited) -> bool:
-    if isinstance(event, ConnectionOpened):
-        return any(same_connection(event, socket) for socket in exited.sockets)
-    return any(socket.local_port == event.source_port for socket in exited.sockets)
 
 
 def _owned_by(event: Owned, process: ProcessId) -> Owned:

@@ -23,7 +23,8 @@ from outrider_sidecar.intake import Intake, read_pipe
 from outrider_sidecar.intel import Intel
 from outrider_sidecar.linux import procfs
 from outrider_sidecar.linux.latefacts import ProcFacts
-from outrider_sidecar.linux.sock_diag import SocketTable
+from outrider_sidecar.linux.namespace_sockets import NamespaceSockets
+from outrider_sidecar.linux.netns import network_of
 from outrider_sidecar.log import say
 from outrider_sidecar.replay import Replay
 from outrider_sidecar.sensors import FileWatch, Follower, Sensor
@@ -37,6 +38,7 @@ from outrider_sidecar.settings import ExpectedDrift
 from outrider_sidecar.world.containers import Container, Containers
 from outrider_sidecar.world.drift import DriftRecord, DriftState
 from outrider_sidecar.world.lineage import Held
+from outrider_sidecar.world.networks import Networks
 from outrider_sidecar.world.shells import Shells
 from outrider_sidecar.world.ties import TieTracker
 from outrider_sidecar.world.tree import Process, ProcessTree
@@ -69,6 +71,8 @@ class Plan(Struct, frozen=True):
     rules: RuleSet
     intel: Intel
     own_mnt_ns: int = 0
+    host_net_ns: int = 0
+    """The network namespace of a host whose tasks are guarded; 0 where one task is."""
     baseline_ns: int = 0
     sensors: Sequence[Sensor] = ()
     file_watch_limit: int = 12_000
@@ -94,7 +98,7 @@ class Guard:
         self.intake = Intake(clock_ns=time.time_ns)
         self.tree = ProcessTree()
         self.containers = Containers(self._new_drift, own_mnt_ns=plan.own_mnt_ns)
-        self._sockets: SocketTable | None = None
+        self._sockets = NamespaceSockets()
         self.earlier_drift: Callable[[int], DriftState | None] = lambda _: None
         """What an earlier sidecar remembered of a container."""
         self.unguarded_for_ms = 0
@@ -115,17 +119,20 @@ class Guard:
             containers=lambda: [(c.mnt_ns, c.drift.baseline_ns) for c in self.containers.all()],
             living=self._running,
         )
+        networks = Networks(self.containers, host_net_ns=plan.host_net_ns)
         shells = Shells(self._build_ids.of_process, self._build_ids.of_shells)
         self.world = World(
             tree=self.tree,
             containers=self.containers,
             shells=shells,
-            ties=TieTracker(self.tree, shells, self._look, clock=time.monotonic),
+            ties=TieTracker(self.tree, shells, self._look, clock=time.monotonic, near=networks.neighbours),
             intel=plan.intel,
             started_at=started_at_ns,
             ordered_libraries=self._orders.of,
             exit_libraries=self._exit_libraries,
             on_program=self._follow,
+            network_of=network_of,
+            networks=networks,
             late=ProcFacts(self._pids_of),
         )
         self.engine = Engine(
@@ -281,11 +288,9 @@ class Guard:
     def _look(self, processes: Iterable[Process]) -> tuple[list[Held], Mapping[int, SocketFacts]]:
         return look_at(processes, self._find_sockets)
 
-    def _find_sockets(self, inodes: Iterable[int]) -> Mapping[int, SocketFacts]:
-        if self._sockets is None:
-            self._sockets = SocketTable()
+    def _find_sockets(self, inodes: Iterable[int], pids: Iterable[int]) -> Mapping[int, SocketFacts]:
         try:
-            return self._sockets.find(inodes)
+            return self._sockets.find(inodes, pids)
         except (OSError, ProcessGone):
             return {}
 

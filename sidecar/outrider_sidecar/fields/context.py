@@ -38,8 +38,8 @@ class Context:
 
     @property
     def task(self) -> TaskView | None:
-        """Whose the event is: its container's, or the one task that is guarded."""
-        return self.world.containers.task_of(self.container)
+        """Whose the event is: its container's, its network's, or the one task that is guarded."""
+        return self.world.task_of(self.event, self.container)
 
     @property
     def exe_drift(self) -> Drift | None:

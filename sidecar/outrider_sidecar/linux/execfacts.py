@@ -36,7 +36,8 @@ from outrider_sidecar.linux.stack import MAX_ARGV_BYTES, InitialStack, decode_st
 from outrider_wire.events import Descriptor, FileFacts, ProcessExecuted, ProcessId, Seen, SocketFacts
 from outrider_wire.text import clean_text
 
-FindSockets = Callable[[Iterable[int]], dict[int, SocketFacts]]
+FindSockets = Callable[[Iterable[int], Iterable[int]], dict[int, SocketFacts]]
+"""The sockets with these inodes, which these processes hold."""
 """Facts of the sockets with these inode numbers, as far as sock_diag(7) knows them. Raises OSError."""
 
 STACK_BYTES: Final = 20 * 1024
@@ -170,7 +171,7 @@ class FactReader:
         captured.mnt_ns = mnt_ns = before[0] if same else _mount_namespace(here, missing)
         captured.stdio, inodes = _stdio(here, stdio)
         if inodes:
-            captured.sockets = self.sockets(inodes, missing)
+            captured.sockets = self.sockets(captured.pid, inodes, missing)
         pointer = birth.stack if birth and captured.seen == "exec" else 0
         captured.stack = stack = self._initial_stack(captured.pid, here, pointer, missing)
         captured.argv = argv = tuple([clean_text(word, limit=MAX_ARGV_BYTES) for word in stack.argv])
@@ -183,13 +184,13 @@ class FactReader:
         if mnt_ns not in self._known_namespaces:
             captured.cgroup = self._cgroup(here, mnt_ns, missing)
 
-    def sockets(self, inodes: Iterable[int], missing: list[str]) -> tuple[SocketFacts, ...]:
-        """Facts of sockets, as many as are known; `missing` gets "sockets" where the kernel would not tell."""
+    def sockets(self, pid: int, inodes: Iterable[int], missing: list[str]) -> tuple[SocketFacts, ...]:
+        """Facts of a process's sockets, as many as are known; `missing` gets "sockets" where the kernel won't tell."""
         if self._find_sockets is None:
             missing.append("sockets")
             return ()
         try:
-            return tuple(self._find_sockets(inodes).values())
+            return tuple(self._find_sockets(inodes, (pid,)).values())
         except OSError:
             missing.append("sockets")
             return ()

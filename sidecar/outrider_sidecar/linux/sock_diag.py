@@ -53,8 +53,11 @@ class SocketTable:
     def close(self) -> None:
         self._source.close()
 
-    def find(self, inodes: Iterable[int]) -> dict[int, SocketFacts]:
-        """The sockets with these inodes; those that are gone, or of other families, are left out."""
+    def find(self, inodes: Iterable[int], pids: Iterable[int] = ()) -> dict[int, SocketFacts]:  # noqa: ARG002
+        """The sockets with these inodes; those that are gone, or of other families, are left out.
+
+        Whose they are (`pids`) is for `NamespaceSockets`, which answers the same question.
+        """
         wanted = set(inodes) - {0}
         found: list[SocketFacts] = []
         for ask in (self._source.unix, self._find_tcp, self._find_udp):

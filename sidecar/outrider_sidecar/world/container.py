@@ -48,6 +48,8 @@ class Container(Struct):
     """Whether who it is, or what is new about it, was not told of yet."""
     told: bool = False
     """Whether anything was."""
+    net_ns: int = 0
+    """The network namespace of its processes, 0 while it was not read."""
     program: str = ""
     """The first program that was seen of it, as a path of its own."""
 
