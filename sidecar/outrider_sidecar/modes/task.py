@@ -18,6 +18,7 @@ from outrider_sidecar.sensors.reads import ReadSensor
 from outrider_sidecar.sensors.sockets import SocketSensor
 from outrider_sidecar.settings import Settings
 from outrider_sidecar.untraced import UntracedContainers
+from outrider_sidecar.wanted import wants_readings, wants_sockets
 from outrider_wire.errors import ProcessGone, Unavailable
 from outrider_wire.text import clean_text
 
@@ -71,9 +72,9 @@ def _sensors(
     sensors: list[Sensor] = []
     if settings.packets and is_available(capabilities, "packet"):
         sensors.append(PacketSensor(OwnerFinder(), ignore=lambda pid: _is_ours(pid, own_mnt_ns)))
-    if settings.rules:  # the built-in pack asks for nothing that these tell
-        if is_available(capabilities, "inotify"):
-            sensors.append(ReadSensor(own_mnt_ns))
+    if is_available(capabilities, "inotify") and wants_readings(ground.rules):
+        sensors.append(ReadSensor(own_mnt_ns))
+    if wants_sockets(ground.rules):
         sensors.append(SocketSensor(OwnerFinder(), ignore=lambda pid: _is_ours(pid, own_mnt_ns)))
     if not traced:
         sensors.append(_poll(lambda _pid, mnt_ns: mnt_ns != own_mnt_ns))
@@ -101,4 +102,3 @@ def _is_ours(pid: int, own_mnt_ns: int) -> bool:
         return procfs.namespace(pid, "mnt") == own_mnt_ns
     except (ProcessGone, Unavailable):
         return False
-
