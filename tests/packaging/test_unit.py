@@ -68,7 +68,7 @@ def test_it_keeps_the_capabilities_that_have_a_reason() -> None:
 
 
 def test_what_it_sets_are_settings() -> None:
-    """The environment is read without complaint, and the command asks for the host mode; guarding ends when it is told to."""
+    """The environment is read without complaint, the command asks for the host mode, and the end comes in time."""
     environ = dict(pair.split("=", 1) for pair in read(UNIT)["Environment"].split())
     settings, _ = load(environ)
     assert settings.journal_dir == "/var/lib/outrider"
