@@ -26,12 +26,12 @@ from typing import Final
 from outrider_sidecar.decode.environ import kept_environment
 from outrider_sidecar.decode.preload import ordered_names
 from outrider_sidecar.decode.script import asked_to_run
+from outrider_sidecar.decode.status import parse_ids
 from outrider_sidecar.linux import ptrace
-from outrider_sidecar.linux.birth import Birth, parse_birth, parse_ids
 from outrider_sidecar.linux.descriptors import read_descriptor_at
 from outrider_sidecar.linux.directories import Directories
 from outrider_sidecar.linux.named import linked_files, named_file
-from outrider_sidecar.linux.procfs import PROC, file_facts
+from outrider_sidecar.linux.procfs import PROC, Stat, file_facts, parse_stat
 from outrider_sidecar.linux.stack import MAX_ARGV_BYTES, InitialStack, decode_stack, is_64_bit
 from outrider_wire.events import Descriptor, FileFacts, ProcessExecuted, ProcessId, Seen, SocketFacts
 from outrider_wire.text import clean_text
@@ -45,7 +45,7 @@ STACK_BYTES: Final = 20 * 1024
 MAX_ENVIRONMENT_BYTES: Final = 128 * 1024
 MAX_KNOWN_NAMESPACES: Final = 1024
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC
-NO_BIRTH: Final = Birth("", "", 0, 0, 0, 0, 0, 0)
+NO_BIRTH: Final = Stat(0, "", "", 0, 0, 0, 0, 0, 0)
 NO_STACK: Final = InitialStack(argv=[], environment=b"")
 
 _kept_environment = lru_cache(maxsize=1)(kept_environment)
@@ -67,7 +67,7 @@ class Captured:
         self.sensor = sensor
         self.at_ns = time.time_ns()
         self.missing: list[str] = []
-        self.birth: Birth | None = None
+        self.birth: Stat | None = None
         self.exe_path = self.cwd = self.execfn = self.cgroup = ""
         self.exe_status: os.stat_result | None = None
         self.mnt_ns = 0
@@ -236,9 +236,9 @@ def _content(here: int, name: str, limit: int) -> bytes:
         os.close(fd)
 
 
-def _birth(here: int, missing: list[str]) -> Birth | None:
+def _birth(here: int, missing: list[str]) -> Stat | None:
     try:
-        return parse_birth(_content(here, "stat", 1024))
+        return parse_stat(_content(here, "stat", 1024))
     except (OSError, ValueError):
         missing.append("stat")
         return None
