@@ -1,83 +1,14 @@
 """Many network namespaces under one sensor: each told with its own number and owner, and given free at its end."""
 
 import os
-import queue
-import threading
-import time
-from contextlib import contextmanager
 
 import pytest
+from many_networks import CLIENT, LISTENER, until, watching
 
 from outrider_sidecar.linux.netns import Member, entered, members, network_of, own_network
 from outrider_sidecar.linux.procfs import namespace, read_stat
-from outrider_sidecar.sensors.namespaces import NamespaceSensor
 from outrider_wire.errors import ProcessGone
 from outrider_wire.events import ConnectionOpened, SightLost
-
-LISTENER = """
-import socket, sys
-server = socket.create_server((sys.argv[1], int(sys.argv[2])))
-print("ready")
-while True:
-    peer, _ = server.accept()
-"""
-CLIENT = """
-import socket, sys
-client = socket.create_connection((sys.argv[1], int(sys.argv[2])))
-print(client.getsockname()[1])
-sys.stdin.readline()
-"""
-
-
-class Seen:
-    """The events of a running sensor."""
-
-    def __init__(self, sensor):
-        self.sensor = sensor
-        self.queue = queue.SimpleQueue()
-        self.events = []
-
-    def all(self, kind, **wanted):
-        while not self.queue.empty():
-            self.events.append(self.queue.get())
-        return [
-            e for e in self.events if isinstance(e, kind) and all(getattr(e, n) == value for n, value in wanted.items())
-        ]
-
-    def wait_for(self, kind, *, deadline_s=10.0, **wanted):
-        end = time.monotonic() + deadline_s
-        while not (found := self.all(kind, **wanted)):
-            assert time.monotonic() < end, f"no {kind.__name__} with {wanted} among {self.events}"
-            time.sleep(0.005)
-        return found[0]
-
-
-@contextmanager
-def watching(*namespaces, wait=True, new=False, **options):
-    """A namespace sensor in a thread, which has its taps open in the namespaces given."""
-    sensor = NamespaceSensor(**options)
-    seen, stop = Seen(sensor), threading.Event()
-    for one in namespaces:
-        sensor.follow(network_of(one.pid), one.pid, new=new)
-    thread = threading.Thread(target=sensor.run, args=(seen.queue.put, stop))
-    thread.start()
-    try:
-        end = time.monotonic() + 10
-        while wait and not {network_of(one.pid) for one in namespaces} <= sensor.networks:
-            assert time.monotonic() < end
-            time.sleep(0.005)
-        yield seen
-    finally:
-        stop.set()
-        thread.join(10)
-    assert not thread.is_alive()
-
-
-def until(condition, *, deadline_s=10.0):
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, "the condition did not come to hold in time"
-        time.sleep(0.01)
 
 
 def test_three_namespaces_at_once_are_told_apart(fresh):

@@ -30,7 +30,9 @@ from outrider_sidecar.linux.netns import Member, entered, members, network_of, o
 from outrider_sidecar.linux.procfs import PROC
 from outrider_sidecar.sensors import Emit
 from outrider_sidecar.sensors.owners import OwnerFinder
+from outrider_sidecar.sensors.rounds import Rounds
 from outrider_sidecar.sensors.sieve import Sieve
+from outrider_sidecar.sensors.sockets import SocketSensor
 from outrider_sidecar.sensors.tapped import Tapped
 from outrider_sidecar.sensors.traffic import TrafficCounts, TrafficReader
 from outrider_wire.errors import ProcessGone, Unavailable
@@ -68,7 +70,8 @@ class NamespaceSensor:
     """Connections, DNS and TLS server names of many network namespaces. `follow` may be called by any thread.
 
     `ignore` says of a pid that its traffic is never told of; `guarded` is asked in the host's own network alone, and
-    who is not guarded there is ignored, unless the host itself is guarded (`guard_host`).
+    who is not guarded there is ignored, unless the host itself is guarded (`guard_host`). `taps` may be left out, and
+    `sockets` asked for: those that no packet tells of (see `sockets`).
     """
 
     name = "packet"
@@ -79,6 +82,8 @@ class NamespaceSensor:
         ignore: Ignore = lambda _: False,
         guarded: Ignore = lambda _: True,
         guard_host: bool = False,
+        taps: bool = True,
+        sockets: bool = False,
         limit: int = MAX_NETWORKS,
         buffer_bytes: int = BUFFER_BYTES,
         proc: Path = PROC,
@@ -86,6 +91,8 @@ class NamespaceSensor:
         self._ignore = ignore
         self._guarded = guarded
         self._guard_host = guard_host
+        self._taps = taps
+        self._rounds = Rounds(self._inside) if sockets else None
         self._limit = limit
         self._buffer_bytes = buffer_bytes
         self._proc = proc
@@ -141,6 +148,8 @@ class NamespaceSensor:
             while not stop.is_set():
                 self._take_asked(emit)
                 self._turn(self._epoll.poll(self._wait_s()), emit)
+                if self._rounds is not None:
+                    self._rounds.look(emit)
         finally:
             for network in list(self._networks.values()):
                 self._close(network)
@@ -148,7 +157,9 @@ class NamespaceSensor:
 
     def _wait_s(self) -> float:
         own = self._networks.get(self._own)
-        return _RESTLESS_S if own is not None and own.tapped.is_restless else SWEEP_S
+        wait_s = _RESTLESS_S if own is not None and own.tapped.is_restless else SWEEP_S
+        look_s = self._rounds.wait_s() if self._rounds is not None else None
+        return wait_s if look_s is None else min(wait_s, look_s)
 
     def _turn(self, polled: Iterable[tuple[int, int]], emit: Emit) -> None:
         ready: dict[int, set[int]] = {}
@@ -237,6 +248,8 @@ class NamespaceSensor:
                 self._register(network)
                 if asked.new:
                     network.tapped.tell_standing(emit)
+                if self._rounds is not None:
+                    self._rounds.add(asked.net_ns, self._looker(asked.net_ns, owners), emit, new=asked.new)
         except BaseException:
             self._networks.pop(asked.net_ns, None)
             self._forget_descriptors(asked.net_ns)
@@ -245,15 +258,27 @@ class NamespaceSensor:
             raise
 
     def _tap(self, net_ns: int, owners: OwnerFinder) -> Tapped:
-        is_own = net_ns == self._own
         return Tapped(
             owners,
             net_ns=net_ns,
-            ignore=self._is_ignored_here if is_own and not self._guard_host else self._ignore,
+            ignore=self._ignore_in(net_ns),
             buffer_bytes=self._buffer_bytes,
             inside=partial(self._inside, net_ns),
-            sieve=self._make_sieve if is_own else None,
+            sieve=self._make_sieve if net_ns == self._own else None,
+            taps=self._taps,
         )
+
+    def _looker(self, net_ns: int, owners: OwnerFinder) -> SocketSensor:
+        return SocketSensor(
+            owners,
+            ignore=self._ignore_in(net_ns),
+            tells_unknown=net_ns != self._own or self._guard_host,
+            net_ns=net_ns,
+            proc=self._proc,
+        )
+
+    def _ignore_in(self, net_ns: int) -> Ignore:
+        return self._is_ignored_here if net_ns == self._own and not self._guard_host else self._ignore
 
     def _inside(self, net_ns: int) -> AbstractContextManager[int]:
         return entered(self._networks[net_ns].member.pid, net_ns, proc=self._proc)
@@ -289,6 +314,8 @@ class NamespaceSensor:
     def _close(self, network: _Network) -> None:
         del self._networks[network.net_ns]
         self._forget_descriptors(network.net_ns)
+        if self._rounds is not None:
+            self._rounds.remove(network.net_ns)
         self._lost_by_closed += network.tapped.lost
         network.tapped.close()
         network.member.close()

@@ -32,7 +32,8 @@ class Tapped:
     """The taps of the network namespace it is made in. For one thread. Raises Unavailable.
 
     `ignore` says of a pid that its traffic is not to be told of. `sieve` makes, of the reader of this namespace, the
-    sieve of a host's own network. It closes `owners`, which are open in this namespace.
+    sieve of a host's own network. It closes `owners`, which are open in this namespace. Without `taps` it reads
+    nothing, and only holds what others need of a namespace.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class Tapped:
         buffer_bytes: int = RECEIVE_BUFFER_BYTES,
         inside: Inside = nullcontext,
         sieve: Callable[[TrafficReader], Sieve] | None = None,
+        taps: bool = True,
     ) -> None:
         self._addresses = LocalAddresses()
+        self._wants_taps = taps
         try:
-            self._taps = Taps(self._addresses.links, buffer_bytes=buffer_bytes)
+            self._taps = Taps(self._addresses.links if taps else (), buffer_bytes=buffer_bytes)
         except Unavailable:
             self._addresses.close()
             raise
@@ -102,7 +105,7 @@ class Tapped:
 
     def tell_standing(self, emit: Emit) -> None:
         """Tell of the connections that were there before the taps; called in the namespace, just after opening."""
-        standing = self._owners.connections()
+        standing = self._owners.connections() if self._wants_taps else []
         self.read_all(emit)
         self._reader.tell_standing(standing, time.time_ns(), emit)
 
@@ -132,7 +135,7 @@ class Tapped:
         self._addresses.refresh()
         try:
             with self._inside():
-                over = self._taps.follow(self._addresses.links)
+                over = self._taps.follow(self._addresses.links if self._wants_taps else ())
             self._unfollowed = False
         except ProcessGone:
             over, self._unfollowed = [], True  # its guide ended; another is being looked for
