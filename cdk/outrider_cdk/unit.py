@@ -60,7 +60,7 @@ TimeoutStopSec=20
 # One process out of memory is restarted by the supervisor, the others go on.
 OOMPolicy=continue
 
-# The vendor's limits for its own agent: a tenth of the vCPUs, memory by the machine's size.
+# The limits that GuardDuty sets for its agent: a tenth of the vCPUs, memory by the machine's size.
 CPUAccounting=yes
 CPUQuota={cpu_percent}%
 # Used up, a quota stops the process until the period ends. In the default period of 100 ms a container's program that

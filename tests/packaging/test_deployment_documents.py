@@ -1,6 +1,7 @@
 """The committed documents are what the code makes, and AWS's own model takes each of them."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,11 @@ def test_limits_and_settings_follow_the_arguments() -> None:
     names = [entry["name"] for entry in container["environment"]]
     assert "OUTRIDER_GUARD_HOST" in names and len(names) == len(set(names))
     assert complaints("ecs", "RegisterTaskDefinition", made) == ""
+
+
+def test_every_file_is_explained() -> None:
+    """The README of task-defs names each file that lies there, and its links lead somewhere."""
+    folder = ROOT / "task-defs"
+    linked = set(re.findall(r"\]\(([^):#]+)\)", (folder / "README.md").read_text()))
+    assert {path.name for path in folder.glob("*.json")} <= linked
+    assert not [target for target in linked if not (folder / target).exists()]
