@@ -39,15 +39,25 @@ def ask_agent(agent_uri: str) -> Told:
 
 
 class HostNaming:
-    """Keeps the names of a host's containers. `chore` runs in the engine's thread and never waits."""
+    """Keeps the names of a host's containers. `chore` runs in the engine's thread and never waits.
 
-    def __init__(self, agent_uri: str, *, fetch: Callable[[str], Told] = ask_agent) -> None:
+    `on_learnt` is called there whenever the agent has told: tags may be asked for now.
+    """
+
+    def __init__(
+        self,
+        agent_uri: str,
+        *,
+        fetch: Callable[[str], Told] = ask_agent,
+        on_learnt: Callable[["Guard"], None] = lambda _: None,
+    ) -> None:
         self.instance: InstanceFacts | None = None
         """The container instance, once the agent has told."""
         self.error = ""
         """Why the agent does not answer now; empty while it does."""
         self._uri = agent_uri
         self._fetch = fetch
+        self._on_learnt = on_learnt
         self._asking = False
         self._tries = 0
         self._next_s = 0.0
@@ -108,6 +118,7 @@ class HostNaming:
         if guard.containers.learn_tasks(told.tasks, cluster=told.instance.cluster):
             guard.rebase()
         self._asking = False
+        self._on_learnt(guard)
         self._tell(guard)
 
     def _tell(self, guard: "Guard") -> None:
