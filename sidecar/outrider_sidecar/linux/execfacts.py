@@ -184,6 +184,14 @@ class FactReader:
         if mnt_ns not in self._known_namespaces:
             captured.cgroup = self._cgroup(here, mnt_ns, missing)
 
+    def forget_namespace(self, mnt_ns: int) -> None:
+        """The last process of a mount namespace ended: its number may be given to another."""
+        self._known_namespaces.discard(mnt_ns)
+
+    def forget_namespaces(self) -> None:
+        """Tell the cgroup of each once more."""
+        self._known_namespaces.clear()
+
     def sockets(self, pid: int, inodes: Iterable[int], missing: list[str]) -> tuple[SocketFacts, ...]:
         """Facts of a process's sockets, as many as are known; `missing` gets "sockets" where the kernel won't tell."""
         if self._find_sockets is None:
