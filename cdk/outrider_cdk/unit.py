@@ -16,7 +16,7 @@ SETTINGS_FILE: Final = "/etc/outrider/outrider.env"
 
 CAPABILITIES: Final = (
     ("CAP_SYS_ADMIN", "fanotify marks, and entering a container's network namespace"),
-    ("CAP_NET_ADMIN", "the proc connector, and receive buffers large enough for it"),
+    ("CAP_NET_ADMIN", "receive buffers that hold a burst; before Linux 6.6 the proc connector at all"),
     ("CAP_NET_RAW", "packet taps"),
     ("CAP_SYS_PTRACE", "/proc/PID/{root,exe,fd,maps} of every process; ptrace where it comes to that"),
     ("CAP_DAC_READ_SEARCH", "files whoever owns them, and open_by_handle_at"),

@@ -22,6 +22,7 @@ from outrider_wire.findings import Finding
 
 pytestmark = pytest.mark.lab
 
+SENSES = Path(__file__).parents[1] / "support" / "senses.py"
 CAPABILITY_NUMBERS = {"CAP_DAC_READ_SEARCH": 2, "CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_PTRACE": 19}
 ALLOWED = sum(1 << CAPABILITY_NUMBERS.get(name, 21) for name, _ in CAPABILITIES)  # 21 is CAP_SYS_ADMIN
 
@@ -72,10 +73,31 @@ def of_task(found: list[Finding], arn: str, kind: str) -> list[Finding]:
 
 def test_the_doctor_says_there_what_it_says_to_plain_root(way: Way) -> None:
     """Each sense is tried by using it, and none is lost by what is taken away."""
-    plain = [sys.executable, "-m", "outrider_cli.main", "doctor", "--json"]
-    expected = senses(subprocess.run(plain, capture_output=True, text=True, check=True, timeout=60).stdout)
+    words = ("-m", "outrider_cli.main", "doctor", "--json")
+    expected = senses(
+        subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True, timeout=60).stdout
+    )
     assert any(expected.values())
-    assert senses(way.once("doctor", "--json")) == expected
+    assert senses(way.once(*words)) == expected
+
+
+def test_every_kernel_interface_works_on_a_container(way: Way, lab: HostLab) -> None:
+    """Connector, fanotify of both kinds, handles, network namespaces, memory and ptrace: each is used there."""
+    (process, *_) = lab.tasks[0].processes()
+    said = json.loads(way.once(str(SENSES), str(process.pid)))
+    assert len(said) >= 7
+    assert not {sense: wrong for sense, wrong in said.items() if wrong}
+
+
+def test_each_capability_is_needed(lab: HostLab, tmp_path: Path) -> None:
+    """Without any one of them a sense is lost: none is kept for nothing."""
+    if reason := service_manager.missing():
+        pytest.skip(reason)
+    (process, *_) = lab.tasks[0].processes()
+    with service_manager.service_manager(tmp_path) as manager:
+        for name, _ in CAPABILITIES:
+            said = json.loads(InUnit(manager, without=name).once(str(SENSES), str(process.pid)))
+            assert any(said.values()), f"nothing needs {name}"
 
 
 def test_an_attack_is_caught_on_its_task_under_all_restrictions(way: Way, lab: HostLab) -> None:

@@ -33,7 +33,7 @@ class Way(Protocol):
     journal: Path
 
     def once(self, *words: str) -> str:
-        """Run `outrider WORDS` to its end; what it printed. AssertionError where it failed."""
+        """Run Python with these words to its end; what it printed. AssertionError where it failed."""
 
     def start(self, settings: Mapping[str, str]) -> None:
         """Start the process that guards."""
@@ -48,14 +48,18 @@ class Way(Protocol):
 class InUnit:
     """Under systemd, by the unit that `outrider unit` prints; only the journal's place and the output are other."""
 
-    def __init__(self, manager: ServiceManager) -> None:
+    def __init__(self, manager: ServiceManager, *, without: str = "") -> None:
+        """`without` takes one capability more away than the unit does."""
         self.manager = manager
         self.journal = manager.state / "outrider"
         self._program = str(Path(sys.executable).with_name("outrider"))
-        self._text = systemd_unit(cpus=2, machine_bytes=4 * GIB, program=self._program)
+        text = systemd_unit(cpus=2, machine_bytes=4 * GIB, program=self._program)
+        self._text = text.replace(
+            "SystemCallArchitectures", f"CapabilityBoundingSet=~{without}\nSystemCallArchitectures"
+        )
 
     def once(self, *words: str) -> str:
-        self._install({}, f"Type=oneshot\nRestart=no\nExecStart=\nExecStart={self._program} {' '.join(words)}\n")
+        self._install({}, f"Type=oneshot\nRestart=no\nExecStart=\nExecStart={sys.executable} {' '.join(words)}\n")
         done = self.manager.ctl("start", UNIT)
         assert done.returncode == 0, f"{done.stderr}{self.log()}"
         return (self.manager.folder / "out").read_text()
@@ -98,7 +102,7 @@ class InDaemonTask:
         self._process: subprocess.Popen[bytes] | None = None
 
     def once(self, *words: str) -> str:
-        self._prepare(("-m", "outrider_cli.main", *words), {})
+        self._prepare(words, {})
         done = subprocess.run(self._command(), capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         return done.stdout
