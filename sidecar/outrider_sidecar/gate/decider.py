@@ -65,6 +65,7 @@ class Gate:
         self._spared = {self._namespace(os.getpid()), self._namespace(FIRST_PID), 0}
         self._poller = select.poll()
         self._poller.register(self._group.fileno(), select.POLLIN)
+        self._ledger[Count.COVERED] = self._ledger[Count.UNCOVERED] = 0
         self._channel.send(Hello(number))
 
     def turn(self, timeout_s: float) -> None:

@@ -44,7 +44,8 @@ class Marks:
         self._waiting: deque[Guarded] = deque()
 
     def __len__(self) -> int:
-        return len(self._baselines)
+        """How many containers are covered."""
+        return len(self._seen)
 
     @property
     def uncovered(self) -> int:

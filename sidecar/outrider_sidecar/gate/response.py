@@ -114,7 +114,7 @@ class Response:
         ][:MAX_ROSTER]
 
     def _tell_losses(self, guard: "Guard") -> None:
-        ledger, now_ns = self._ledger, time.time_ns()
+        ledger = self._ledger
         late, crowded, unreadable = ledger[Count.LATE], ledger[Count.CROWDED], ledger[Count.UNREADABLE]
         if lost := late + crowded + unreadable - ledger[Count.TOLD_LATE]:
             ledger[Count.TOLD_LATE] += lost
@@ -124,7 +124,7 @@ class Response:
             )
             if unreadable:
                 reason += f"; {unreadable} files could not be opened, whose start the kernel refuses by itself"
-            guard.intake.put(SightLost(now_ns, SENSE, reason, lost))
+            self._lose(guard, lost, reason)
         disarmed_ns = ledger[Count.DISARMED_NS]
         if disarmed_ns and disarmed_ns != ledger[Count.TOLD_DISARMED]:
             ledger[Count.TOLD_DISARMED] = disarmed_ns
@@ -151,7 +151,7 @@ class Response:
             say("a record from the gate was not understood", reason=str(error))
             return
         if isinstance(record, Hello):
-            guard.intake.put_first(partial(self._greet, guard))
+            guard.intake.put_first(partial(self._greet, guard, record))
         elif isinstance(record, Done):
             guard.intake.put_first(partial(self._done, guard, record))
         elif not _is_late(record) and (attempt := self._reader.read(record)) is not None:
@@ -163,9 +163,16 @@ class Response:
             _, attempt = self._again.popleft()
             guard.intake.put_first(partial(self._judge, guard, rules, attempt))
 
-    def _greet(self, guard: "Guard") -> None:
+    def _greet(self, guard: "Guard", hello: Hello) -> None:
         """A gate has started: it is told who there is, and what an earlier one owed is not coming any more."""
         self._held.clear()
+        if hello.gate > 1:
+            self._lose(
+                guard, 0, f"the gate died and was started anew ({hello.gate} starts): meanwhile nobody was asked"
+            )
+        if untold := self._ledger[Count.DENIED] - self._ledger[Count.TOLD_DENIED]:
+            self._ledger.add(Count.TOLD_DENIED, untold)
+            self._lose(guard, untold, f"{untold} programs were refused by a gate that died before it said which")
         self._said_hello = True
         self._tell_roster(guard)
 
@@ -190,15 +197,21 @@ class Response:
                 self._held.popitem(last=False)
         self._send(Answer(question.gate, question.number, bool(verdict.rules), verdict.is_old))
 
+    def _lose(self, guard: "Guard", lost: int, reason: str) -> None:
+        guard.intake.put(SightLost(time.time_ns(), SENSE, reason, lost or None))
+
     def _has_patience(self, question: Question) -> bool:
         left_ns = question.deadline_ns - time.monotonic_ns()
         return left_ns > self._options.budget_ms * 1_000_000 * PATIENCE
 
     def _done(self, guard: "Guard", done: Done) -> None:
         held = self._held.pop((done.gate, done.number), None)
-        if held is None or done.outcome != "denied":
+        if done.outcome != "denied":
             return
         self._ledger.add(Count.TOLD_DENIED)
+        if held is None:
+            self._lose(guard, 1, "a program was refused by the word of an engine that died before it told why")
+            return
         for rule in held.verdict.rules:
             if self._folding.judge(rule, held.context) == "tell":
                 guard.engine.tell(
