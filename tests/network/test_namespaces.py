@@ -1,14 +1,16 @@
 """Many network namespaces under one sensor: each told with its own number and owner, and given free at its end."""
 
 import os
+from contextlib import nullcontext
 
 import pytest
 from many_networks import CLIENT, LISTENER, until, watching
 
 from outrider_sidecar.linux.netns import Member, entered, members, network_of, own_network
 from outrider_sidecar.linux.procfs import namespace, read_stat
+from outrider_sidecar.sensors.rounds import SHARE, Rounds
 from outrider_wire.errors import ProcessGone
-from outrider_wire.events import ConnectionOpened, SightLost
+from outrider_wire.events import ConnectionOpened, NameQueried, NameResolved, ServerNamed, SightLost, SyscallMade
 
 
 def test_three_namespaces_at_once_are_told_apart(fresh):
@@ -151,3 +153,112 @@ def test_a_thread_comes_back_whatever_happens(fresh):
         pass
     assert list(members(network_of(room.pid))) == [room.pid]
     assert own_network() == own
+
+
+ASK = """
+import socket, ssl, sys
+question = b"\\x12\\x34\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0\\4pool\\7example\\0\\0\\1\\0\\1"
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("127.0.0.1", 53))
+asker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asker.sendto(question, ("127.0.0.1", 53))
+server.recv(512)
+answer = b"\\x12\\x34\\x81\\x80\\0\\1\\0\\1\\0\\0\\0\\0" + question[12:]
+answer += b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\x3c\\0\\4\\x0a\\1\\2\\3"
+server.sendto(answer, asker.getsockname())
+listener = socket.create_server(("127.0.0.1", 443))
+wanted, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+hello = ssl.create_default_context().wrap_bio(wanted, out, server_hostname="c2.example")
+try:
+    hello.do_handshake()
+except ssl.SSLWantReadError:
+    pass
+client = socket.create_connection(listener.getsockname())
+client.sendall(out.read())
+print("done")
+sys.stdin.readline()
+"""
+
+
+def test_names_have_their_network_and_owner(fresh):
+    """A question, its answer and a TLS server's name, in two namespaces: each once, each in its own."""
+    rooms = [fresh(), fresh()]
+    with watching(*rooms) as seen:
+        for room in rooms:
+            asker, net_ns = room.python(ASK), network_of(room.pid)
+            question = seen.wait_for(NameQueried, net_ns=net_ns)
+            assert (question.name, question.owner) == ("pool.example", read_stat(asker.pid).process)
+            assert question.mnt_ns == namespace(asker.pid, "mnt")
+            assert seen.wait_for(NameResolved, net_ns=net_ns).addresses == ("10.1.2.3",)
+            named = seen.wait_for(ServerNamed, net_ns=net_ns)
+            assert (named.name, named.owner) == ("c2.example", read_stat(asker.pid).process)
+        for kind in (NameQueried, NameResolved, ServerNamed):
+            assert len(seen.all(kind)) == 2
+
+
+PEERED = """
+import socket, sys
+packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+peered = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+peered.connect(("127.0.0.1", int(sys.argv[1])))
+print("made")
+sys.stdin.readline()
+"""
+
+
+def test_sockets_that_no_packet_tells_of_are_found_in_each(fresh):
+    """Packet sockets and UDP sockets with a peer, of an old namespace only what comes, of a new one all."""
+    old, new = fresh(), fresh()
+    old.python(PEERED, "9001")
+    before = new.python(PEERED, "9002")
+    with watching(old, sockets=True) as seen:
+        seen.sensor.follow(network_of(new.pid), new.pid, new=True)
+        told = seen.wait_for(ConnectionOpened, destination_port=9002)
+        assert (told.net_ns, told.owner) == (network_of(new.pid), read_stat(before.pid).process)
+        later = old.python(PEERED, "9003")
+        told = seen.wait_for(ConnectionOpened, destination_port=9003)
+        assert (told.net_ns, told.owner) == (network_of(old.pid), read_stat(later.pid).process)
+        made = seen.wait_for(SyscallMade, process=read_stat(later.pid).process)
+        assert made.mnt_ns == namespace(later.pid, "mnt")
+        assert not seen.all(ConnectionOpened, destination_port=9001)
+
+
+def test_without_taps_only_the_lists_are_read(fresh):
+    """The switch for the packet tap holds here too."""
+    room = fresh()
+    with watching(room, sockets=True, taps=False) as seen:
+        room.python(LISTENER, "127.0.0.1", "5051")
+        room.python(CLIENT, "127.0.0.1", "5051")
+        room.python(PEERED, "9011")
+        seen.wait_for(ConnectionOpened, destination_port=9011)
+        assert not seen.all(ConnectionOpened, protocol="tcp")
+
+
+def test_looks_take_turns_and_a_share_of_a_core():
+    """A look that took long is followed by a long pause; that each has its turn seldom is said once."""
+    now_s, looked, told = [100.0], [], []
+
+    class Looker:
+        def __init__(self, number):
+            self.number = number
+
+        def begin(self, emit):
+            pass
+
+        def look(self, emit):
+            looked.append(self.number)
+            now_s[0] += 0.01
+
+    rounds = Rounds(lambda _: nullcontext(), monotonic=lambda: now_s[0])
+    assert rounds.wait_s() is None
+    for number in (1, 2, 3):
+        rounds.add(number, Looker(number), told.append, new=False)
+    for _ in range(4):
+        now_s[0] += rounds.wait_s()
+        rounds.look(told.append)
+        rounds.look(told.append)
+    assert looked == [1, 2, 3, 1]
+    assert now_s[0] - 100.0 >= 3 * 0.01 / SHARE
+    assert [event.standing for event in told] == [True]
+    rounds.remove(2)
+    rounds.remove(9)
