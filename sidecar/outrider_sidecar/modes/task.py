@@ -5,7 +5,7 @@ from typing import Final
 
 from outrider_sidecar.linux import procfs
 from outrider_sidecar.linux.sock_diag import SocketTable, probe_sock_diag
-from outrider_sidecar.modes import Ground, Parts, is_available
+from outrider_sidecar.modes import Ground, Parts, Within, is_available
 from outrider_sidecar.naming import Naming
 from outrider_sidecar.sensors import Capability, Sensor
 from outrider_sidecar.sensors.attach import TaskScope, TracerOptions, probe_attach
@@ -42,15 +42,14 @@ def task_parts(ground: Ground, capabilities: tuple[Capability, ...]) -> Parts:
     untraced = UntracedContainers(settings.tracing_off, settings.metadata_uri) if settings.tracing_off else None
     tracer = _tracer(ground, untraced) if traces(settings, capabilities) else None
 
-    def sensors() -> tuple[Sensor, ...]:
-        return _sensors(ground, capabilities, untraced, traced=tracer is not None)
+    def enter() -> Within:
+        return Within(
+            guest_ns=ground.own_mnt_ns,
+            sensors=_sensors(ground, capabilities, untraced, traced=tracer is not None),
+            chores=(Naming(settings.metadata_uri).chore,),
+        )
 
-    return Parts(
-        tracer=tracer,
-        sensors=sensors,
-        chores=lambda: (Naming(settings.metadata_uri).chore,),
-        stop_after_s=max(settings.stop_timeout_s - SPARED_S, 0.0),
-    )
+    return Parts(tracer=tracer, enter=enter, stop_after_s=max(settings.stop_timeout_s - SPARED_S, 0.0))
 
 
 def _tracer(ground: Ground, untraced: UntracedContainers | None) -> TracerOptions:
