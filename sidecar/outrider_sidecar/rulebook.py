@@ -1,9 +1,9 @@
 """The rules that are in force: the built-in pack, then the user's files in their order; and how each of them stands."""
 
 from collections.abc import Iterable, Sequence
-from importlib import resources
 from pathlib import Path
 
+import outrider_rules
 from outrider_rules import Arming, RulesError, RuleSet, RuleSource, arm, count_states, load_rules
 from outrider_sidecar.fields.catalogue import CATALOGUE
 from outrider_sidecar.fields.supply import Mode, sight_here
@@ -18,7 +18,7 @@ MAX_REASON = 2_000
 
 def builtin_source() -> RuleSource:
     """Outrider's own pack."""
-    return RuleSource(PACK, resources.files("outrider_rules").joinpath("packs", PACK).read_text())
+    return RuleSource(PACK, Path(outrider_rules.__file__).with_name("packs").joinpath(PACK).read_text())
 
 
 def user_sources(paths: Iterable[str]) -> list[RuleSource]:

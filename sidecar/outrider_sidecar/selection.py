@@ -15,7 +15,6 @@ any selector of `exclude` holds of is left alone, whatever `include` says. An em
 What is not known yet excludes nobody: a container is guarded until it is known that it is not to be.
 """
 
-import difflib
 import fnmatch
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -156,6 +155,8 @@ def _check_key(key: str, tag: str, has_tag: bool, where: str) -> None:
         return
     if key not in PLAIN_KEYS or has_tag:
         wanted = TAG_KEYS if has_tag else (*PLAIN_KEYS, *TAG_KEYS)
+        import difflib  # only for a mistake
+
         near = difflib.get_close_matches(key, wanted, n=1)
         shown = [f"{known}:KEY" if known in TAG_KEYS else known for known in near or (*PLAIN_KEYS, *TAG_KEYS)]
         hint = f"did you mean {shown[0]}?" if near else f"known are {', '.join(shown)}"

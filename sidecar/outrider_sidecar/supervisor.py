@@ -17,7 +17,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -337,6 +336,8 @@ def _fork(run: Callable[[int], int], generation: int) -> int:
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else FAILED
     except BaseException:  # noqa: BLE001  # the top of a process: nobody above could say what happened
+        import traceback
+
         traceback.print_exc()
     finally:
         sys.stdout.flush()

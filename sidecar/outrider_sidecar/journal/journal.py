@@ -10,10 +10,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from outrider_sidecar.journal.directory import hold_lock, make_private
@@ -63,8 +63,7 @@ FINDINGS_RESERVE = 1.25
 """Findings are still written to this multiple of the limit, until the next seal has shed."""
 
 
-@dataclass(frozen=True)
-class JournalStats:
+class JournalStats(Struct, frozen=True):
     """How full the journal is, and what it could not keep: `faults` counts refusals by the disk."""
 
     disk_bytes: int
