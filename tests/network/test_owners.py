@@ -84,6 +84,16 @@ def test_the_newest_of_several_holders_is_named(finder, connection):
     assert finder.of_inode(inode_of(client)).process == read_stat(os.getpid()).process
 
 
+def test_after_pids_began_anew_the_newest_are_the_low_ones(tmp_path):
+    """Processes are looked through from the last pid given downwards, and then from the highest."""
+    for pid in (3, 7, 90, 95):
+        (tmp_path / str(pid)).mkdir()
+    (tmp_path / "loadavg").write_text("0.1 0.1 0.1 1/9 8\n")
+    assert OwnerFinder(proc=tmp_path)._list_pids() == [7, 3, 95, 90]
+    (tmp_path / "loadavg").write_text("0.1 0.1 0.1 1/9 99\n")
+    assert OwnerFinder(proc=tmp_path)._list_pids() == [95, 90, 7, 3]
+
+
 def test_a_remembered_holder_is_checked(finder, connection):
     """A holder found once is read again each time; a closed descriptor is not believed."""
     client = connection[0]

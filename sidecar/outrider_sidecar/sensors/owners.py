@@ -156,7 +156,15 @@ class OwnerFinder:
         return parse_stat(self._reader.read_file(f"{self._proc}/{pid}/stat".encode())).process
 
     def _list_pids(self) -> list[int]:
-        return sorted(self._reader.numbers(str(self._proc).encode()), reverse=True)
+        """Pids are given in ascending order and begin anew at their end: those above the last one given are oldest."""
+        last = self._last_pid()
+        return sorted(self._reader.numbers(str(self._proc).encode()), key=lambda pid: (pid <= last, pid), reverse=True)
+
+    def _last_pid(self) -> int:
+        try:
+            return int(self._reader.read_file(f"{self._proc}/loadavg".encode()).split()[4])
+        except (OSError, ValueError, IndexError):
+            return 0
 
     def _mount_namespace(self, pid: int) -> int:
         try:
