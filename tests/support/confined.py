@@ -54,9 +54,8 @@ class InUnit:
         self.journal = manager.state / "outrider"
         self._program = str(Path(sys.executable).with_name("outrider"))
         text = systemd_unit(cpus=2, machine_bytes=4 * GIB, program=self._program)
-        self._text = text.replace(
-            "SystemCallArchitectures", f"CapabilityBoundingSet=~{without}\nSystemCallArchitectures"
-        )
+        less = f"[Service]\nCapabilityBoundingSet=~{without}\n\n" if without else ""
+        self._text = text.replace("[Install]", f"{less}[Install]")
 
     def once(self, *words: str) -> str:
         self._install({}, f"Type=oneshot\nRestart=no\nExecStart=\nExecStart={sys.executable} {' '.join(words)}\n")

@@ -47,16 +47,16 @@ class ServiceManager:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.units = folder / "config" / "systemd" / "user"
-        self.units.mkdir(parents=True)
-        (self.units / "basic.target").write_text("[Unit]\nDescription=Nothing of this machine is started\n")
         (folder / "run").mkdir(mode=0o700)
         self.state = Path(tempfile.mkdtemp(prefix="outrider-test-", dir="/var/lib"))
         """What /var/lib is to the system's manager. Not below /tmp: PrivateTmp would hide it."""
+        self.units = self.state / "systemd" / "user"
+        self.units.mkdir(parents=True)
+        (self.units / "basic.target").write_text("[Unit]\nDescription=Nothing of this machine is started\n")
         self.environ = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "XDG_RUNTIME_DIR": str(folder / "run"),
-            "XDG_CONFIG_HOME": str(folder / "config"),
+            "XDG_CONFIG_HOME": str(self.state),  # where StateDirectory= is before systemd 254
             "XDG_STATE_HOME": str(self.state),
             "XDG_CACHE_HOME": str(folder / "cache"),
         }
