@@ -99,7 +99,7 @@ class Guard:
         self.tree = ProcessTree()
         self.containers = Containers(self._new_drift, own_mnt_ns=plan.own_mnt_ns)
         self._sockets = NamespaceSockets()
-        self.earlier_drift: Callable[[int], DriftState | None] = lambda _: None
+        self.earlier_drift: Callable[[int, str], DriftState | None] = lambda *_: None
         """What an earlier sidecar remembered of a container."""
         self.unguarded_for_ms = 0
         self._chores_due = False
@@ -229,9 +229,9 @@ class Guard:
             say(f"{sensor.name} cannot see: {error}", sensor=sensor.name)
             self.intake.put(SightLost(time.time_ns(), sensor.name, str(error)))
 
-    def _new_drift(self, mnt_ns: int, started_ns: int) -> DriftRecord:
+    def _new_drift(self, mnt_ns: int, started_ns: int, container_id: str) -> DriftRecord:
         watched_since = partial(self.files.watched_since, mnt_ns)
-        earlier = self.earlier_drift(mnt_ns)
+        earlier = self.earlier_drift(mnt_ns, container_id)
         if earlier is not None:
             return DriftRecord.restore(earlier, watched_since)
         return DriftRecord(self.plan.baseline_ns or started_ns, watched_since)

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from outrider_sidecar.decode.introspection import InstanceFacts
 from outrider_sidecar.decode.metadata import TaskFacts
 from outrider_sidecar.introspection import fetch_instance, fetch_tasks
 from outrider_sidecar.log import say
+from outrider_sidecar.notices import tell_notices
 from outrider_wire.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class HostNaming:
         containers = guard.containers
         containers.may_be_named = bool(self._uri)
         containers.note_living({process.mnt_ns for process in guard.tree.living()}, time.time_ns())
-        self._tell(guard)
+        tell_notices(guard)
         nameless = frozenset(c.id or c.mnt_ns for c in containers.all() if not c.name and not c.ended_at_ns)
         if nameless - self._nameless:
             self._tries, self._next_s = 0, 0.0
@@ -119,13 +119,7 @@ class HostNaming:
             guard.rebase()
         self._asking = False
         self._on_learnt(guard)
-        self._tell(guard)
-
-    def _tell(self, guard: "Guard") -> None:
-        """What is a standing limit is said in the log, and told of as an event."""
-        for notice in guard.containers.take_notices():
-            say(notice.reason, sense=notice.sense)
-            guard.intake.put(replace(notice, at_ns=time.time_ns()))
+        tell_notices(guard)
 
 
 def _task_of(guard: "Guard", mnt_ns: int) -> str:

@@ -25,7 +25,7 @@ def agent() -> Iterator[Agent]:
 
 def make_containers(**kw: object) -> Containers:
     """Containers whose drift begins when they do."""
-    return Containers(lambda mnt_ns, started_ns: DriftRecord(started_ns), **kw)  # type: ignore[arg-type]
+    return Containers(lambda mnt_ns, started_ns, ident: DriftRecord(started_ns), **kw)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ HOST, RED, BLUE = 100, 101, 102
 
 def make_containers(**where):
     """Containers by mount namespace: (network, task)."""
-    containers = Containers(lambda _, started_ns: DriftRecord(started_ns))
+    containers = Containers(lambda _, started_ns, __: DriftRecord(started_ns))
     for number, (net_ns, arn) in enumerate(where.values(), start=1):
         container = containers.see(number, "", 0, 0)
         container.net_ns, container.name = net_ns, list(where)[number - 1]

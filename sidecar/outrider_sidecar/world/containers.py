@@ -43,13 +43,13 @@ MAX_NOTICES: Final = 64
 class Containers:
     """Every container that was seen, by mount namespace.
 
-    `new_drift(mnt_ns, baseline_ns)` makes the drift record of a new one. `choose` says of a container whether it is
+    `new_drift(mnt_ns, baseline_ns, id)` makes the drift record of a new one. `choose` says of a container whether it is
     guarded; it is asked again whenever more is known.
     """
 
     def __init__(
         self,
-        new_drift: Callable[[int, int], DriftRecord],
+        new_drift: Callable[[int, int, str], DriftRecord],
         *,
         own_mnt_ns: int = 0,
         max_containers: int = MAX_CONTAINERS,
@@ -103,7 +103,8 @@ class Containers:
             container = None
         if container is None:
             self._make_room(at_ns)
-            container = Container(mnt_ns, self._new_drift(mnt_ns, started_at_ns), first_seen_ns=at_ns)
+            drift = self._new_drift(mnt_ns, started_at_ns, identity.container_id)
+            container = Container(mnt_ns, drift, first_seen_ns=at_ns)
             self._by_ns[mnt_ns] = container
         elif not container.created_at_ns and 0 < started_at_ns < container.drift.baseline_ns:
             container.drift.set_baseline(started_at_ns)
