@@ -16,6 +16,7 @@ Who owned a socket a moment ago likely owns the next: the last few owners are lo
 found holder is kept by inode and believed only after its descriptor was read again.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
@@ -31,6 +32,9 @@ MAX_CACHED: Final = 1024
 """Holders kept by inode; the oldest is forgotten for a new one."""
 MAX_RECENT: Final = 4
 """Last owners looked at first."""
+ELSEWHERE_S: Final = 0.1
+"""How long a process that was found in another network is taken to be there: a search of a host's processes for an
+owner that is gone takes milliseconds, and a scanner has many such connections."""
 MAX_DESCRIPTORS_READ: Final = 16384
 """Descriptors read of one process; a program with more open may keep a connection from being found."""
 
@@ -69,6 +73,8 @@ class OwnerFinder:
         self._table: SocketTable | None = None
         self._cache: dict[int, _Holder] = {}
         self._recent: list[int] = []
+        self._elsewhere: set[int] = set()
+        self._elsewhere_since_s = 0.0
         self._reader = DescriptorReader()
 
     def open(self, *, pid: int = 0) -> None:
@@ -173,7 +179,21 @@ class OwnerFinder:
         except (OSError, ValueError):
             return 0  # it ended just now
 
+    def _is_here(self, pid: int) -> bool:
+        """Whether a process is in the network that this is about. Raises OSError."""
+        if not self._network:
+            return True
+        if pid in self._elsewhere:
+            return False
+        here = self._reader.read_link(f"{self._proc}/{pid}/ns/net".encode()) == self._network
+        if not here:
+            self._elsewhere.add(pid)
+        return here
+
     def _search(self, inode: int) -> _Holder | None:
+        if (now_s := time.monotonic()) - self._elsewhere_since_s >= ELSEWHERE_S:
+            self._elsewhere.clear()
+            self._elsewhere_since_s = now_s
         target, seen = b"socket:[%d]" % inode, set(self._recent)
         for pid in tuple(self._recent):
             if (holder := self._look_at(pid, inode, target)) is not None:
@@ -186,7 +206,7 @@ class OwnerFinder:
     def _look_at(self, pid: int, inode: int, target: bytes) -> _Holder | None:
         folder = f"{self._proc}/{pid}/fd".encode()
         try:
-            if self._network and self._reader.read_link(f"{self._proc}/{pid}/ns/net".encode()) != self._network:
+            if not self._is_here(pid):
                 return None
             number = self._reader.find(folder, target, limit=MAX_DESCRIPTORS_READ)
             if number < 0:
