@@ -179,9 +179,10 @@ def test_a_renamed_directory_takes_its_paths_along(make: Make, watch: Watch) -> 
         container,
         "put('/tmp/old/in/one'); os.rename('/tmp/old', '/tmp/new'); put('/tmp/new/in/two')",
     )
-    assert told == [
-        ("created", "/tmp/old/in/one"), ("moved_out", "/tmp/old"), ("moved_in", "/tmp/new"), ("created", "/tmp/new/in/two"),
-    ]  # fmt: skip
+    assert [one for one in told if one[0] != "written"] == [
+        *(("created", "/tmp/old/in/one"), ("moved_out", "/tmp/old"), ("moved_in", "/tmp/new")),
+        ("created", "/tmp/new/in/two"),
+    ]
     told = watch.tell(container, "shutil.rmtree('/tmp/new')")
     assert {path for change, path in told if change == "deleted"} == {
         "/tmp/new", "/tmp/new/in", "/tmp/new/in/was", "/tmp/new/in/one", "/tmp/new/in/two",
@@ -230,7 +231,8 @@ def test_who_opened_what_to_run_it(make: Make, watch: Watch) -> None:
     watch.add(container)
     container.do(
         "put('/tmp/s', '#!/bin/sh\\necho\\n'); os.chmod('/tmp/s', 0o755)",
-        "child = subprocess.Popen(['/tmp/s'], stdout=subprocess.DEVNULL); child.wait(); put('/tmp/pid', str(child.pid))",
+        "child = subprocess.Popen(['/tmp/s'], stdout=subprocess.DEVNULL)",
+        "child.wait(); put('/tmp/pid', str(child.pid))",
     )
     watch.settle()
     pid = int(Path(f"/proc/{container.pid}/root/tmp/pid").read_text())

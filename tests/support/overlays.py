@@ -1,4 +1,4 @@
-"""Containers in small, for file tests: a process in a mount namespace of its own, pivoted into an overlay of this machine.
+"""Containers in small, for file tests: a process in a mount namespace of its own, pivoted into an overlay.
 
 All mounts are made in that namespace, and are gone with its processes.
 """
@@ -28,7 +28,8 @@ libc = ctypes.CDLL(None, use_errno=True)
 def check(result):
     if result: raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 def mount(source, target, kind, flags=0, options=None):
-    check(libc.mount(source.encode(), target.encode(), kind and kind.encode(), ctypes.c_ulong(flags), options and options.encode()))
+    kind, options = kind and kind.encode(), options and options.encode()
+    check(libc.mount(source.encode(), target.encode(), kind, ctypes.c_ulong(flags), options))
 check(libc.unshare(0x20000))
 mount("none", "/", None, 0x44000)
 if layers == "tmpfs":
@@ -119,7 +120,7 @@ class Overlay:
 
 
 class Watch:
-    """FileMarks with a loop around it, as the lookout has it. `guards` says who is guarded: those in containers added."""
+    """FileMarks with a loop around it, as the lookout has it. `guards` says who is guarded: who is inside."""
 
     def __init__(self, bounds: Bounds | None = None) -> None:
         self.marks = FileMarks(bounds=bounds) if bounds else FileMarks()
