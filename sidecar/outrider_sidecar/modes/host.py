@@ -29,6 +29,7 @@ from outrider_sidecar.sensors.attach import TracerOptions, probe_attach
 from outrider_sidecar.sensors.files import FileSensor, probe_inotify
 from outrider_sidecar.sensors.host import LookoutOptions, probe_connector, run_lookout
 from outrider_sidecar.sensors.host.fanotify_probe import probe_fanotify
+from outrider_sidecar.sensors.host.marked import MarkedFiles
 from outrider_sidecar.sensors.host.marks import FileMarks
 from outrider_sidecar.sensors.host.options import id_in_cgroup
 from outrider_sidecar.sensors.namespaces import NamespaceSensor
@@ -113,7 +114,7 @@ def _enter(
         return said | ({"gate": response.status()} if response is not None else {})
 
     chores: tuple[Chore, ...] = (naming.chore, selecting.chore)
-    files: MakeFileWatch = FileSensor
+    files: MakeFileWatch = MarkedFiles if marked else FileSensor
     return Within(
         # guarded, the host's own mount namespace is a container like any other
         guest_ns=own if own != host or not settings.guard_host else 0,
