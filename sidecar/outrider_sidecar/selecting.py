@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from msgspec.structs import replace
 
-from outrider_sidecar.aws.ecs_tags import Tags
 from outrider_sidecar.log import say
-from outrider_sidecar.selection import Choice, Selection
+from outrider_sidecar.selection import Choice, Selection, Tags
 from outrider_sidecar.world.container import Container
 from outrider_wire.errors import Unavailable
 from outrider_wire.events import SightLost

@@ -25,6 +25,7 @@ from outrider_wire.errors import ConfigError
 
 PLAIN_KEYS: Final = ("container", "image", "family", "cluster")
 TAG_KEYS: Final = ("cluster-tag", "task-tag")
+Tags = Mapping[str, str]
 MAX_SELECTORS: Final = 256
 """Most selectors of one setting."""
 
@@ -36,8 +37,8 @@ class Subject(Struct, frozen=True, gc=False):
     image: str = ""
     family: str = ""
     cluster: str = ""
-    cluster_tags: Mapping[str, str] | None = None
-    task_tags: Mapping[str, str] | None = None
+    cluster_tags: Tags | None = None
+    task_tags: Tags | None = None
 
 
 class Choice(Struct, frozen=True, gc=False):
