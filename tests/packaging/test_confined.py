@@ -58,6 +58,7 @@ def settings_for(lab: HostLab) -> dict[str, str]:
         "OUTRIDER_COLLECTOR_URL": f"http://{lab.facts['collector']}",
         "OUTRIDER_TOKEN": lab.settings.token,
         "OUTRIDER_HEARTBEAT_S": "1",
+        "OUTRIDER_RESPOND": "dry-run",
     }
 
 
@@ -111,6 +112,7 @@ def test_an_attack_is_caught_on_its_task_under_all_restrictions(way: Way, lab: H
         assert confined["CapBnd"] == confined["CapEff"] == ALLOWED
         blind = [c for c in said["capabilities"] if not c["available"]]
         assert not [c for c in blind if c["sensor"] != "attach"], blind
+        assert {"connector", "fanotify", "packet", "gate"} <= {c["sensor"] for c in said["capabilities"]}
 
         victim, other = lab.tasks[1], lab.tasks[0]
         done = victim.run("cp /bin/true /tmp/outrider-test-new && /tmp/outrider-test-new")
