@@ -7,6 +7,8 @@ from msgspec import Struct
 
 from outrider_rules import RuleSet
 from outrider_sidecar.recorder import Recorder
+from outrider_sidecar.selecting import Selecting
+from outrider_sidecar.selection import Selection
 from outrider_sidecar.sensors import Capability, Sensor
 from outrider_sidecar.sensors.attach import TracerOptions
 from outrider_sidecar.sensors.files import FileSensor
@@ -71,3 +73,12 @@ Name = Literal["task", "host"]
 def is_available(capabilities: tuple[Capability, ...], sensor: str) -> bool:
     """Whether a sensor was found to work."""
     return any(c.sensor == sensor and c.available for c in capabilities)
+
+
+def make_selecting(selection: Selection) -> Selecting:
+    """What applies a selection; tags are asked of AWS only where a selector names one."""
+    if not selection.tag_keys:
+        return Selecting(selection)
+    from outrider_sidecar.aws.places import reach_ecs
+
+    return Selecting(selection, reach=reach_ecs())

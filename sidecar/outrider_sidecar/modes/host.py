@@ -20,9 +20,8 @@ from outrider_sidecar.linux.namespace_sockets import NamespaceSockets
 from outrider_sidecar.linux.netns import own_network
 from outrider_sidecar.linux.sock_diag import probe_sock_diag
 from outrider_sidecar.log import say
-from outrider_sidecar.modes import Chore, Ground, Parts, Within, is_available
+from outrider_sidecar.modes import Chore, Ground, Parts, Within, is_available, make_selecting
 from outrider_sidecar.modes.task import traces
-from outrider_sidecar.selecting import Selecting
 from outrider_sidecar.selection import Selection
 from outrider_sidecar.sensors import Capability, Sensor
 from outrider_sidecar.sensors.attach import TracerOptions, probe_attach
@@ -94,7 +93,8 @@ def _enter(
     settings, own = ground.settings, ground.own_mnt_ns
     host = _host_namespace()
     networks = _networks(ground, capabilities)
-    naming, selecting = HostNaming(settings.agent_uri), _selecting(selection)
+    selecting = make_selecting(selection)
+    naming = HostNaming(settings.agent_uri, on_learnt=selecting.chore)
     response = Response(gate[1], gate[0]) if gate is not None else None
     sensors: list[Sensor] = [networks]
     if polled:
@@ -162,15 +162,6 @@ def _networks(ground: Ground, capabilities: tuple[Capability, ...]) -> Namespace
         taps=ground.settings.packets and is_available(capabilities, "packet"),
         sockets=wants_sockets(ground.rules),
     )
-
-
-def _selecting(selection: Selection) -> Selecting:
-    """Tags are asked of AWS only where a selector names one."""
-    if not selection.tag_keys:
-        return Selecting(selection)
-    from outrider_sidecar.aws.places import reach_ecs
-
-    return Selecting(selection, reach=reach_ecs())
 
 
 def _lookout(ground: Ground, *, marked: bool) -> Sight:

@@ -5,8 +5,9 @@ from typing import Final
 
 from outrider_sidecar.linux import procfs
 from outrider_sidecar.linux.sock_diag import SocketTable, probe_sock_diag
-from outrider_sidecar.modes import Ground, Parts, Within, is_available
+from outrider_sidecar.modes import Ground, Parts, Within, is_available, make_selecting
 from outrider_sidecar.naming import Naming
+from outrider_sidecar.selection import Selection
 from outrider_sidecar.sensors import Capability, Sensor
 from outrider_sidecar.sensors.attach import TaskScope, TracerOptions, probe_attach
 from outrider_sidecar.sensors.attach.options import nothing_is_off
@@ -37,16 +38,20 @@ def traces(settings: Settings, capabilities: tuple[Capability, ...]) -> bool:
 
 
 def task_parts(ground: Ground, capabilities: tuple[Capability, ...]) -> Parts:
-    """What guards a task with these capabilities."""
+    """What guards a task with these capabilities. Raises ConfigError for a selector that makes no sense."""
     settings = ground.settings
     untraced = UntracedContainers(settings.tracing_off, settings.metadata_uri) if settings.tracing_off else None
+    selection = Selection(include=settings.include, exclude=settings.exclude)
     tracer = _tracer(ground, untraced) if traces(settings, capabilities) else None
 
     def enter() -> Within:
+        selecting = make_selecting(selection)
         return Within(
             guest_ns=ground.own_mnt_ns,
             sensors=_sensors(ground, capabilities, untraced, traced=tracer is not None),
-            chores=(Naming(settings.metadata_uri).chore,),
+            chores=(Naming(settings.metadata_uri).chore, selecting.chore),
+            begin=selecting.begin,
+            status=lambda guard: selecting.status() | {"excluded": [c.label for c in guard.containers.excluded()]},
         )
 
     return Parts(tracer=tracer, enter=enter, stop_after_s=max(settings.stop_timeout_s - SPARED_S, 0.0))
