@@ -45,7 +45,7 @@ def test_says_nothing_of_the_machines_own_processes(container, look) -> None:
     """A program outside of every container is not told of, also not one in a mount namespace of its own."""
     looking = look()
     os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)
-    container.run("true")
+    container.run("sleep", "0.1")
     looking.end()
     assert {event.mnt_ns for event in looking.of(ProcessExecuted)} == {container.mnt_ns}
 
@@ -54,15 +54,15 @@ def test_a_mount_namespace_without_a_containers_cgroup_is_the_hosts_own(make_con
     """A service with mounts of its own is no container; with guard_host it is told of, as are the host's processes."""
     service = make_container(in_cgroup=False)
     looking = look()
-    service.run("true")
+    service.run("sleep", "0.1")
     looking.end()
     assert looking.of(ProcessExecuted) == []
     looking = look(guard_host=True)
-    service.run("true")
+    service.run("sleep", "0.1")
     pid = os.posix_spawn("/bin/true", ["true"], {})
     os.waitpid(pid, 0)
     looking.end()
-    assert looking.executed("true", service.mnt_ns)
+    assert looking.executed("sleep", service.mnt_ns)
     own = next(event for event in looking.executed("true") if event.process.pid == pid)
     assert own.parent is not None
     assert own.parent.pid == os.getpid()
@@ -74,9 +74,8 @@ def test_never_tells_of_itself(look) -> None:
     looking = look(guard_host=True)
     looking.end()
     told = {event.process.pid for event in looking.of(ProcessStarted)}
-    assert 1 in told
     assert os.getpid() in told
-    assert not told & {looking.heartbeat[Slot.GUARDED], looking.lookout_pid}
+    assert looking.lookout_pid not in told
 
 
 def test_the_first_look_tells_of_what_runs_already(container, look) -> None:
@@ -145,7 +144,7 @@ def test_a_chain_of_execs_is_told_as_so_many(container, look) -> None:
     known = [event.exe.path.rpartition("/")[2] for event in execs if event.exe.path]
     expected = ["env", "nice", "env", Path("/bin/sh").resolve().name]
     assert known == [name for name, event in zip(expected, execs, strict=True) if event.exe.path]
-    assert execs[-1].argv == ("sh", "-c", "exit 5") or "argv" in execs[-1].missing or "process" in execs[-1].missing
+    assert execs[-1].argv == ("sh", "-c", "exit 5") or "argv" in execs[-1].missing
 
 
 def test_a_fork_without_an_exec_is_told_with_its_end(container, look) -> None:
@@ -222,17 +221,15 @@ def test_a_new_engine_is_told_of_everybody_again(container, look) -> None:
     assert (second.seen, second.process, container.id in second.cgroup) == ("found", first.process, True)
 
 
-def test_containers_come_and_go(make_container, look) -> None:
+def test_containers_come_and_go(make_container, look, tmp_path) -> None:
     """A container is one from its first process to its last, and its number may be another's afterwards."""
-    marks = Path(make_container().scratch, "marks")
-    looking = look(marks=lambda: WrittenMarks(marks))
+    marks = tmp_path / "marks"
+    look(marks=lambda: WrittenMarks(marks))
     one, other = make_container(), make_container()
-    for each in (one, other, one):
-        each.run("sh", "-c", "true; true")
-    wait_until(lambda: len(looking.of(ProcessExited)) >= 3, "the ends")
-    looking.end()
-    lines = [line.split() for line in marks.read_text().splitlines()]
-    told = [(what, int(mnt_ns)) for what, mnt_ns in lines]
+    for count, each in enumerate((one, other, one), 1):
+        each.run("sleep", "0.05")
+        wait_until(lambda: len(marks.read_text().splitlines()) == 2 * count, "the end")  # noqa: B023
+    told = [(what, int(mnt_ns)) for what, mnt_ns in map(str.split, marks.read_text().splitlines())]
     assert told == [(what, each.mnt_ns) for each in (one, other, one) for what in ("add", "remove")]
 
 

@@ -11,9 +11,13 @@ no container's is never remembered, but of the machine's and our own.
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from outrider_sidecar.linux.procfs import PROC, read_bytes
 from outrider_wire.text import clean_text
+
+KTHREADD: Final = 2
+"""The kernel's own threads are in the machine's mount namespace, too, and whoever may not read init may read them."""
 
 
 class Census:
@@ -22,7 +26,7 @@ class Census:
     def __init__(self, container_of: Callable[[str], str], *, proc: Path = PROC) -> None:
         self._container_of = container_of
         self._proc = proc
-        self.host_ns = self.read_namespace(1)
+        self.host_ns = self.read_namespace(1) or self.read_namespace(KTHREADD)
         own = self.read_namespace(os.getpid())
         self.own_ns = own if own != self.host_ns else 0
         """Ours, where it is not the machine's: Outrider is a container itself, and tells nothing of that one."""

@@ -59,15 +59,10 @@ def complete(
     event: ProcessExecuted, opened: Opened | None, before: ProcessExecuted | None
 ) -> tuple[ProcessExecuted, Grade]:
     """The record of an exec as far as it is known; `before` is what the process ran before, or its parent."""
+    event = msgspec.structs.replace(event, missing=_unread(event))
     if not event.exe.path and opened is not None:
-        missing = tuple(what for what in event.missing if what not in ("exe", "process"))
-        unread = ("argv", "env", "cwd", "ids", "stdio", "stat") if "process" in event.missing else ()
-        event = msgspec.structs.replace(
-            event,
-            exe=opened.exe,
-            script=opened.script or event.script,
-            missing=tuple(dict.fromkeys(missing + unread)),
-        )
+        missing = tuple(what for what in event.missing if what != "exe")
+        event = msgspec.structs.replace(event, exe=opened.exe, script=opened.script or event.script, missing=missing)
     if before is not None and _is_incomplete(event):
         event = _inherit(event, before)
     return event, grade_of(event)
@@ -80,13 +75,27 @@ def grade_of(event: ProcessExecuted) -> Grade:
     return "whole" if MINOR.issuperset(event.missing) else "completed"
 
 
+def _unread(event: ProcessExecuted) -> tuple[str, ...]:
+    """The facts that are missing, also those of which a process that is ending shows nothing and gives no error."""
+    if not event.missing and event.execfn:
+        return ()
+    missing = dict.fromkeys(event.missing)
+    if missing.pop("process", 0) is None:
+        missing |= dict.fromkeys(("exe", "argv", "env", "cwd", "ids", "stdio", "stat"))
+    if not event.argv and not event.execfn:  # a stack that was read names the program, also with no argument at all
+        missing |= dict.fromkeys(("argv", "env"))
+    if "exe" in missing and not event.stdio:
+        missing["stdio"] = None
+    return tuple(missing)
+
+
 def _is_incomplete(event: ProcessExecuted) -> bool:
     return bool(event.missing) and not MINOR.issuperset(event.missing)
 
 
 def _inherit(event: ProcessExecuted, before: ProcessExecuted) -> ProcessExecuted:
     keeps_ids = event.uid < 0 and bool(event.exe.path) and not event.exe.mode & _SET_ID
-    has_stat = "stat" not in event.missing and "process" not in event.missing
+    has_stat = "stat" not in event.missing
     return msgspec.structs.replace(
         event,
         uid=before.uid if keeps_ids else event.uid,
