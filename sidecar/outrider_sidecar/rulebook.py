@@ -55,14 +55,19 @@ def arm_rulebook(
     return rules_capability(armings)
 
 
-def rules_capability(armings: Sequence[Arming]) -> Capability:
-    """How many rules are armed, armed by substitution, blind here and off, and the names of the blind ones."""
+def count_text(armings: Sequence[Arming]) -> str:
+    """`9 armed, 0 armed by substitution, 0 blind here, 0 off`."""
     counts = count_states(armings)
-    blind = [arming.rule for arming in armings if arming.enabled and arming.state == "blind"]
-    text = (
+    return (
         f"{counts['armed']} armed, {counts['substituted']} armed by substitution, "
         f"{counts['blind']} blind here, {counts['off']} off"
     )
+
+
+def rules_capability(armings: Sequence[Arming]) -> Capability:
+    """How many rules are armed, armed by substitution, blind here and off, and the names of the blind ones."""
+    counts, text = count_states(armings), count_text(armings)
+    blind = [arming.rule for arming in armings if arming.enabled and arming.state == "blind"]
     if blind:
         text += f"; blind: {', '.join(blind)}"
     return Capability("rules", "rules", bool(counts["armed"] or counts["substituted"]), text[:MAX_REASON])
