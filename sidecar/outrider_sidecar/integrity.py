@@ -17,6 +17,8 @@ _SENSE_LOST_REMEDY = (
 def integrity_finding(event: Event, world: World, *, agent: str) -> Finding | None:
     """The finding that an event itself is, or None; a standing limit is told of by log, health and batch instead."""
     if isinstance(event, SightLost):
+        if event.tampered:
+            return _tampered(event, world, agent)
         return None if event.standing else _sight_lost(event, world, agent)
     if isinstance(event, ProcessStarted) and event.untraced:
         return _untraced(event, world, agent)
@@ -65,6 +67,26 @@ def _sight_lost(event: SightLost, world: World, agent: str) -> Finding:
         description=f"{event.sense}: {event.reason}" + (f"; {event.lost} events lost" if event.lost else ""),
         remedy=_SENSE_LOST_REMEDY,
         tags=["integrity"],
+        task=world.containers.task,
+        agent=agent,
+    )
+
+
+def _tampered(event: SightLost, world: World, agent: str) -> Finding:
+    return Finding(
+        id=finding_id(agent, f"SidecarTampered/{event.sense}/{event.reason}", event.at_ns, None),
+        type="Outrider:Integrity/SidecarTampered",
+        rule="Sidecar Tampered",
+        severity="HIGH",
+        title="Somebody changed what the sidecar itself may do",
+        at=to_rfc3339(event.at_ns),
+        process=None,
+        container=None,
+        evidence={"sense": event.sense, "reason": event.reason},
+        attribution="exact",
+        description=f"{event.reason}; nothing ordinary does that, and it can starve the sidecar or end it first.",
+        remedy="Treat a container of the task whose programs run as root as an intruder's, and stop the task.",
+        tags=["integrity", "mitre_defense_evasion", "T1562.001"],
         task=world.containers.task,
         agent=agent,
     )
