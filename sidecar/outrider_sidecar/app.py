@@ -14,6 +14,7 @@ from outrider_sidecar.health import Health
 from outrider_sidecar.heartbeat import Heartbeat, Slot
 from outrider_sidecar.intel import Intel, load_intel
 from outrider_sidecar.journal import Journal, load_resume_key
+from outrider_sidecar.journal.directory import check_directory
 from outrider_sidecar.linux import procfs
 from outrider_sidecar.linux.memory import settle_before_fork, use_one_arena
 from outrider_sidecar.log import say
@@ -86,6 +87,7 @@ def _prepare(settings: Settings, mode: Name) -> Prepared:
     rules, intel = load_rulebook(settings.rules), load_intel(settings.intel)
     rules.prepare(EVENT_TYPES)  # up to 30 ms a type, in which the engine would see nothing, and shared this way
     token_of(settings)
+    check_directory(Path(settings.journal_dir))
     capabilities = probe_mode(mode, settings)
     for capability in capabilities:
         sees = "sees" if capability.available else "is blind"
