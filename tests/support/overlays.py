@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from outrider_sidecar.sensors.host.marks import Bounds, FileMarks
+from outrider_sidecar.sensors.host.marks import FileMarks
+from outrider_sidecar.sensors.host.queues import Bounds
 from outrider_wire.errors import Unavailable
 from outrider_wire.events import Event, FileChanged, FilesWatched, ProcessId, SightLost
 

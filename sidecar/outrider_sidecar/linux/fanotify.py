@@ -107,9 +107,9 @@ EVENT_BYTES: Final = 24
 
 _METADATA = struct.Struct("=IBBHQii")
 _INFO = struct.Struct("=BBH")
-_HANDLE = struct.Struct("=Ii")
+_FID = struct.Struct("=4s8sIi")
+_HANDLE_AT: Final = 12
 _RESPONSE = struct.Struct("=iI")
-_FSID_BYTES: Final = 8
 _AT_FDCWD: Final = -100
 
 _init = function("fanotify_init", ctypes.c_uint, ctypes.c_uint)
@@ -166,23 +166,20 @@ def _parse_fids(raw: bytes, at: int, end: int) -> tuple[Fid, ...]:
         if end - at < _INFO.size:
             raise ValueError(f"fanotify info record is short: {end - at} bytes")
         kind, _, length = _INFO.unpack_from(raw, at)
-        if not _INFO.size <= length <= end - at:
+        behind = at + length
+        if length < _INFO.size or behind > end:
             raise ValueError(f"fanotify info record of {length} bytes in {end - at}")
         if kind in _WITH_HANDLE:
-            found.append(_parse_fid(kind, raw, at + _INFO.size, at + length))
-        at += length
+            if length < _FID.size:
+                raise ValueError(f"fanotify file handle is short: {length} bytes")
+            _, fsid, size, _ = _FID.unpack_from(raw, at)
+            name_at = at + _FID.size + size
+            if name_at > behind:
+                raise ValueError("fanotify file handle is longer than its record")
+            name = b"" if kind == INFO_FID else raw[name_at:behind].partition(b"\0")[0]
+            found.append(Fid(kind, fsid, raw[at + _HANDLE_AT : name_at], name))
+        at = behind
     return tuple(found)
-
-
-def _parse_fid(kind: int, raw: bytes, at: int, end: int) -> Fid:
-    handle_at = at + _FSID_BYTES
-    if end - handle_at < _HANDLE.size:
-        raise ValueError(f"fanotify file handle is short: {end - at} bytes")
-    name_at = handle_at + _HANDLE.size + int(_HANDLE.unpack_from(raw, handle_at)[0])
-    if name_at > end:
-        raise ValueError("fanotify file handle is longer than its record")
-    name = b"" if kind == INFO_FID else raw[name_at:end].partition(b"\0")[0]
-    return Fid(kind, raw[at:handle_at], raw[handle_at:name_at], name)
 
 
 class Fanotify:

@@ -3,12 +3,7 @@
 Two groups (see linux/fanotify.py). In each turn the opens group is read first and the names group after it: so of every
 file that was closed after writing the creation is known, and both are told of as one.
 
-Both queues are unlimited, and the bound is ours. The kernel's own (16,384 events) is less than an ordinary burst, and
-says only that something was lost. Ours is looked at when a turn leaves something behind: past it everything queued is
-taken and counted without being looked at, which is ten times faster than it can be made; the loss is told with its
-number, and what changed meanwhile is looked for in the containers' layers. If even that does not come to an end, all
-marks are taken off for a moment. The memory of the queue is charged to our own control group, never to the guarded
-one; a lookout that stands still is killed by the supervisor after 250 ms, and its queue goes with it.
+A loss is told with its number (see queues.py), and what changed meanwhile is looked for in the containers' layers.
 """
 
 import os
@@ -18,10 +13,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
-
-from outrider_sidecar.linux import fanotify
-from outrider_sidecar.linux.fanotify import Fanotify, RawEvent
 from outrider_sidecar.linux.procfs import PROC, read_bytes
 from outrider_sidecar.linux.rooted import look
 from outrider_sidecar.sensors import Emit
@@ -31,8 +22,10 @@ from outrider_sidecar.sensors.host.found import Ground, Search
 from outrider_sidecar.sensors.host.listed import ListedFiles
 from outrider_sidecar.sensors.host.marking import Marker
 from outrider_sidecar.sensors.host.names import Named
-from outrider_sidecar.sensors.host.opens import AT_ONCE, DELETED, OpensReader, Read
+from outrider_sidecar.sensors.host.opens import DELETED
+from outrider_sidecar.sensors.host.pace import Pace
 from outrider_sidecar.sensors.host.partial import say_unwatched
+from outrider_sidecar.sensors.host.queues import Bounds, Queued, Queues
 from outrider_sidecar.sensors.host.runs import GONE, Run, Write, put_together
 from outrider_wire.errors import ProcessGone, Unavailable
 from outrider_wire.events import Event, FileFacts, FilesWatched, SightLost
@@ -40,28 +33,10 @@ from outrider_wire.events import Event, FileFacts, FilesWatched, SightLost
 SENSE: Final = "file"
 SENSOR: Final = "fanotify"
 
-NAMES_BYTES: Final = 65_536
-"""Of one read of the names group: some 500 events."""
-READS_EACH_TURN: Final = 8
-"""Of each group: some 1,000 closed files, 4,000 names."""
 STEPS_EACH_TURN: Final = 16
 """Directories gone through in one turn, some 2 ms."""
-CHECK_EVERY_NS: Final = 50_000_000
-"""How often the length of a queue that does not get empty is asked for: asking walks the queue with its lock held."""
-SHED_S: Final = 1.0
-"""Longest that a queue is emptied before all marks are taken off."""
 CTIME_GRAIN_NS: Final = 20_000_000
 """A file's ctime may lie this far behind the clock."""
-
-OPENS_FLAGS: Final = fanotify.UNLIMITED_QUEUE | fanotify.UNLIMITED_MARKS
-NAMES_FLAGS: Final = OPENS_FLAGS | fanotify.REPORT_NAMES
-
-
-class Bounds(Struct, frozen=True):
-    """How much may be queued: events with a descriptor, each of which keeps a file in memory; bytes of names."""
-
-    opens: int = 65_536
-    names_bytes: int = 16 * 1024 * 1024
 
 
 class FileMarks:
@@ -78,14 +53,14 @@ class FileMarks:
         self._proc = proc
         self._clock = clock
         self._unavailable: Unavailable | None = None
-        self._groups: tuple[Fanotify, Fanotify] | None = None
+        self._queues: Queues | None = None
         self._containers: dict[int, Marked] = {}
         self._by_mount: dict[int, Marked] = {}
         self._grounds: dict[int, list[Ground]] = {}
         self._places: dict[int, tuple[int, bytes]] = {}
         self._to_tell: list[Event] = []
         self._searches: deque[Search] = deque()
-        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._pace = Pace()
         self._empty_ns = 0
         self._checked_ns = 0
         self._unplaced = 0
@@ -93,22 +68,21 @@ class FileMarks:
     def open(self, identify: Identify) -> None:
         """Open the groups, in this process. Raises Unavailable; containers are then told of as not watched."""
         try:
-            opens = Fanotify(OPENS_FLAGS)
-            names = Fanotify(NAMES_FLAGS, event_flags=os.O_RDONLY)
+            queues = Queues(self._place_of, self._bounds)
         except Unavailable as error:
             self._unavailable = error
             raise
-        self._groups = (opens, names)
+        self._queues = queues
+        self._pace.follow(queues.opens.fileno(), queues.names.fileno())
         self._identify = identify
-        self._reader = OpensReader(opens, self._place_of, own_pid=os.getpid())
-        self._listed = ListedFiles(opens)
-        self._marker = Marker(opens, names, proc=self._proc)
+        self._listed = ListedFiles(queues.opens)
+        self._marker = Marker(queues.opens, queues.names, proc=self._proc)
         self._teller = ChangeTeller(identify, clock=self._clock)
         self._empty_ns = self._clock()
 
     def filenos(self) -> Sequence[int]:
         """The descriptors that become readable when there is something to drain."""
-        return [self._bell, *(group.fileno() for group in self._groups or ())]
+        return [self._pace.fileno()]
 
     def add_container(self, mnt_ns: int, pid: int, baseline_ns: int) -> None:
         """Watch the files of a container, of which `pid` is a process and which began at `baseline_ns`."""
@@ -118,12 +92,12 @@ class FileMarks:
             return
         container = self._containers[mnt_ns] = Marked(mnt_ns, pid, baseline_ns, proc=self._proc)
         self._mark(container, baseline_ns)
-        os.eventfd_write(self._bell, 1)
+        self._pace.ring()
 
     def remove_container(self, mnt_ns: int) -> None:
         """The last process of that container ended."""
         container = self._containers.pop(mnt_ns, None)
-        if container is None or self._groups is None:
+        if container is None or self._queues is None:
             return
         self._grounds.pop(mnt_ns, None)
         self._by_mount = {number: other for number, other in self._by_mount.items() if other is not container}
@@ -134,39 +108,38 @@ class FileMarks:
 
     def opened_by(self, pid: int) -> Sequence[FileFacts]:
         """What a process opened for exec since `forget` was called for it, in its order."""
-        return self._reader.opened_by(pid) if self._groups is not None else ()
+        return self._queues.reader.opened_by(pid) if self._queues is not None else ()
 
     def forget(self, pid: int) -> None:
         """Its exec was told of, or it ended."""
-        if self._groups is not None:
-            self._reader.forget(pid)
+        if self._queues is not None:
+            self._queues.reader.forget(pid)
 
     def drain(self, emit: Emit) -> None:
         """Tell of all that happened so far, or of as much as one turn allows: the rest is readable still."""
-        try:
-            os.eventfd_read(self._bell)
-        except BlockingIOError:
-            pass  # nothing of our own is due
+        self._pace.begin_turn()
         for event in self._take_told():
             emit(event)
-        if self._groups is None:
+        if self._queues is None:
             return
         self._places.clear()
         began_ns = self._clock()
-        is_empty = self._tell_queued(emit)
-        if is_empty:
+        queued = self._queues.take()
+        self._tell_queued(queued, emit)
+        if queued.is_all:
             self._empty_ns = began_ns
-        else:
-            self._check_bounds(emit)
+        elif self._queues.is_past_bounds():
+            self._shed(self._queues, emit)
         self._search(emit)
         self._end_turn()
+        self._pace.end_turn(had_events=not queued.is_nothing)
 
     def close(self) -> None:
         """Give everything back."""
-        for group in self._groups or ():
-            group.close()
-        self._groups = None
-        os.close(self._bell)
+        if self._queues is not None:
+            self._queues.close()
+        self._queues = None
+        self._pace.close()
 
     def _take_told(self) -> list[Event]:
         told, self._to_tell = self._to_tell, []
@@ -174,7 +147,7 @@ class FileMarks:
 
     def _mark(self, container: Marked, since_ns: int) -> None:
         """Mark a container, and begin to look for what changed in it since then."""
-        if self._groups is None:
+        if self._queues is None:
             error = self._unavailable or Unavailable("the file watch is not open", "")
             self._say_unwatched(container, error)
             return
@@ -206,54 +179,25 @@ class FileMarks:
         reason = f"{error.reason}; {error.remedy}"
         self._to_tell.append(FilesWatched(self._clock(), container.mnt_ns, "", 0, reason))
 
-    def _tell_queued(self, emit: Emit) -> bool:
-        """Tell of what is queued; whether that was all."""
-        writes, reads, opens_empty, overflowed = self._read_opens()
-        named, names_empty, names_overflowed = self._read_names()
-        watched = [write for write in writes if self._is_watched(write.mnt_ns) and self._has_its_name(write)]
-        for run in put_together((n for n in named if self._is_watched(n.mnt_ns)), watched):
+    def _tell_queued(self, queued: Queued, emit: Emit) -> None:
+        named = [one for one in self._read_names(queued) if self._is_watched(one.mnt_ns)]
+        writes = [write for write in queued.writes if self._is_watched(write.mnt_ns) and self._has_its_name(write)]
+        for run in put_together(named, writes):
             self._tell(run, emit)
-        now_ns = self._clock()
-        for read in self._listed.choose(reads, now_ns):
+        for read in self._listed.choose(queued.reads, self._clock()):
             self._teller.tell_read(read, emit)
         self._tell_counts(emit)
-        if overflowed or names_overflowed:
+        if queued.overflowed:
             self._lose(None, "the kernel had no memory for events of files", emit)
-        return opens_empty and names_empty
 
-    def _read_opens(self) -> tuple[list[Write], list[Read], bool, bool]:
-        writes: list[Write] = []
-        reads: list[Read] = []
-        overflowed = False
-        for _ in range(READS_EACH_TURN):
-            told = self._reader.read()
-            writes += told.writes
-            reads += told.reads
-            overflowed |= told.overflowed
-            if told.events < AT_ONCE:
-                return writes, reads, True, overflowed
-        return writes, reads, False, overflowed
-
-    def _read_names(self) -> tuple[list[Named], bool, bool]:
-        assert self._groups is not None
-        by_file_system: dict[bytes, list[RawEvent]] = {}
-        is_empty = overflowed = False
-        for _ in range(READS_EACH_TURN):
-            events = self._groups[1].read(NAMES_BYTES)
-            if not events:
-                is_empty = True
-                break
-            for event in events:
-                if event.fids:
-                    by_file_system.setdefault(event.fids[0].fsid, []).append(event)
-                overflowed |= bool(event.mask & fanotify.Q_OVERFLOW)
+    def _read_names(self, queued: Queued) -> list[Named]:
         named: list[Named] = []
         for fsid, file_system in self._marker.file_systems.items():
-            named += file_system.reader.read(by_file_system.get(fsid, ()))
+            named += file_system.reader.read(queued.names.get(fsid, ()))
             self._unplaced += sum(self._identify(pid) is not None for pid in file_system.reader.take_unplaced())
             if file_system.reader.is_waiting:
-                os.eventfd_write(self._bell, 1)
-        return named, is_empty, overflowed
+                self._pace.ring()
+        return named
 
     def _is_watched(self, mnt_ns: int) -> bool:
         container = self._containers.get(mnt_ns)
@@ -316,55 +260,28 @@ class FileMarks:
                 return int(line.partition(b":")[2])
         return 0
 
-    def _check_bounds(self, emit: Emit) -> None:
-        now_ns = time.monotonic_ns()
-        if self._groups is None or now_ns - self._checked_ns < CHECK_EVERY_NS:
+    def _shed(self, queues: Queues, emit: Emit) -> None:
+        """Let go what is queued, and say how much that was."""
+        reason = "files changed faster than is told of"
+        lost, is_empty = queues.shed()
+        if is_empty:
+            self._lose(lost, reason, emit)
             return
-        self._checked_ns = now_ns
-        if self._is_past_bounds():
-            lost, was_emptied = self._shed()
-            reason = "files changed faster than is told of"
-            if not was_emptied:
-                self._mark_anew()
-                reason += f"; {lost} events were let go, and others while all marks were off"
-            self._lose(lost if was_emptied else None, reason, emit)
-
-    def _is_past_bounds(self) -> bool:
-        assert self._groups is not None
-        opens, names = self._groups
-        queued = opens.pending_bytes() // fanotify.EVENT_BYTES
-        return queued > self._bounds.opens or names.pending_bytes() > self._bounds.names_bytes
-
-    def _shed(self) -> tuple[int, bool]:
-        """Take and count what is queued; whether both queues came to an end."""
-        assert self._groups is not None
-        lost, deadline_s = 0, time.monotonic() + SHED_S
-        while time.monotonic() < deadline_s:
-            gone = self._reader.discard(AT_ONCE * READS_EACH_TURN)
-            for _ in range(READS_EACH_TURN):
-                events = self._groups[1].read(NAMES_BYTES)
-                gone += len(events)
-                if not events:
-                    break
-            lost += gone
-            if gone < AT_ONCE:
-                return lost, True
-        return lost, False
-
-    def _mark_anew(self) -> None:
-        assert self._groups is not None
-        for group in self._groups:
-            group.flush()
-        while self._reader.discard(AT_ONCE) or self._groups[1].read(NAMES_BYTES):
-            pass
+        lost += queues.unmark_all()
         for container in self._containers.values():
-            try:
-                self._marker.mark(container)
-            except (Unavailable, ProcessGone, OSError):
+            self._mark_anew(container)
+        self._lose(None, f"{reason}; {lost} events were let go, and others while all marks were off", emit)
+
+    def _mark_anew(self, container: Marked) -> None:
+        try:
+            self._marker.mark(container)
+            root_fd = container.root(self._clock())
+            if root_fd is not None:
+                self._listed.mark(root_fd)
+        except (Unavailable, ProcessGone, OSError):
+            if container.is_watched:
                 container.is_watched = False
-                self._to_tell.append(
-                    FilesWatched(self._clock(), container.mnt_ns, "", 0, "it could not be marked anew")
-                )
+                self._say_unwatched(container, Unavailable("it could not be marked anew", "make room for its files"))
 
     def _lose(self, lost: int | None, reason: str, emit: Emit) -> None:
         """Tell of a loss, and look for what changed since the queues were last empty."""
@@ -392,7 +309,7 @@ class FileMarks:
             where = f"the layers of mount namespace {search.container.mnt_ns} were not gone through to their end"
             emit(SightLost(self._clock(), SENSE, where, standing=True))
         if self._searches:
-            os.eventfd_write(self._bell, 1)
+            self._pace.ring()
 
     def _end_turn(self) -> None:
         for container in self._containers.values():

@@ -296,7 +296,10 @@ class NameReader:
 
 
 def _fid(event: RawEvent, kind: int) -> Fid | None:
-    return next((fid for fid in event.fids if fid.kind == kind), None)
+    for fid in event.fids:
+        if fid.kind == kind:
+            return fid
+    return None
 
 
 def _same(one: Fid | None, other: Fid | None) -> bool:
