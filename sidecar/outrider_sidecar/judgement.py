@@ -59,7 +59,7 @@ def process_view(process: Process, context: Context) -> ProcessView:
         uid=process.uid,
         ancestry=[
             Ancestor(pid=a.id.pid, name=a.name, exe=a.exe.path, cmdline=a.cmdline[:MAX_COMMAND])
-            for a in context.world.tree.ancestors(process)
+            for a in (context.ancestors if process is context.process else context.world.tree.ancestors(process))
         ],
         started_at=to_rfc3339(process.started_at_ns) if process.started_at_ns else "",
     )

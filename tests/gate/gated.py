@@ -33,13 +33,15 @@ class Config(msgspec.Struct):
     baseline_ns: int
     rules: str
     dry_run: bool = False
-    budget_ms: int = 50
+    budget_ms: int = 2000
+    """Far longer than as shipped: what is to be decided here is to be decided on a busy machine, too."""
     limit: int = 30
     busy_s: float = 0.0
     """The engine's thread does something else for so long, again and again."""
     expected_drift: list[ExpectedDrift] = []
 
 
+CGROUP = f"0::/docker/{'5e' * 32}"
 config = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Config)
 folder = Path(config.folder)
 
@@ -69,7 +71,9 @@ def engine_main(pipe_fd: int, heartbeat: Heartbeat) -> int:
     guard = Guard(plan, Lines(), heartbeat)
     known = procfs.read_stat(config.pid).process
     program = FileFacts("/usr/bin/cat", 1, 1)
-    guard.intake.put(ProcessExecuted(time.time_ns(), known, seen="found", exe=program, mnt_ns=config.mnt_ns))
+    guard.intake.put(
+        ProcessExecuted(time.time_ns(), known, seen="found", exe=program, mnt_ns=config.mnt_ns, cgroup=CGROUP)
+    )
     response.start(guard)
     threading.Thread(target=write_status, args=(response,), daemon=True).start()
     if config.busy_s:

@@ -32,6 +32,7 @@ SPAWNER = textwrap.dedent("""
         done += 1
     print(done, wrong, refused, round(slowest, 3))
 """)
+BUDGET_MS = 50
 FREED_S = 1.0
 """A stopped process is killed after 250 ms, and a tick of the supervisor's; the rest is this machine's load."""
 
@@ -57,7 +58,7 @@ def strike_again_and_again(gated, name, kills, number=signal.SIGKILL):
 
 
 def kills_of(name, kills, box, gate):
-    gated = gate(limit=1_000_000, busy_s=0.01)
+    gated = gate(limit=1_000_000, busy_s=0.01, budget_ms=BUDGET_MS)
     work = Work(box, kills * 0.35 + 2)
     strike_again_and_again(gated, name, kills)
     done, wrong, refused, slowest = work.result()
@@ -90,7 +91,7 @@ def refused_again(box, gated):
 
 def test_a_stopped_gate_is_killed_and_frees_everybody(box, gate):
     """SIGSTOP with a question pending: the supervisor ends it, and the kernel lets go who waited."""
-    gated = gate(limit=1_000_000)
+    gated = gate(limit=1_000_000, budget_ms=BUDGET_MS)
     work = Work(box, 5.0)
     for _ in range(4):
         gated.replace("gate", signal.SIGSTOP)
@@ -127,7 +128,7 @@ def test_an_engine_that_is_late_is_not_waited_for(box, gate):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_without_a_supervisor_nobody_waits(number, box, gate):
     """Its end ends the gate, which also kills one that stands still; new programs start from then on."""
-    gated = gate()
+    gated = gate(budget_ms=500)
     box.run("cp /bin/true /box/new")
     assert box.run("/box/new").returncode == 126
     began_s = time.monotonic()

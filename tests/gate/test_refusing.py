@@ -122,6 +122,18 @@ def test_expected_drift_is_not_refused(box, gate):
     assert DENIED in box.run("cp /bin/true /usr/local/bin/evil; /usr/local/bin/evil").stderr
 
 
+def test_a_build_goes_on_whose_programs_nobody_has_told_of(box, gate):
+    """The engine has not heard of make: whose child it is that starts something is read when that is decided."""
+    gated = gate()
+    makefile = r"all:\n\tcp /bin/echo new\n\t./new built\n"
+    done = box.run(f"cd /box; printf '{makefile}' > Makefile; make -s; exec ./new again")
+    assert done.stdout == "built\n"
+    assert DENIED in done.stderr
+    gated.until(lambda: gated.found("Refused:"), "the finding")
+    (finding,) = gated.found("Refused:")
+    assert "make -s" in finding["evidence"]["started_by"], "the shell's own command line"
+
+
 def test_without_a_rule_that_responds_nobody_is_refused(box, gate):
     """The gate asks, and the answer is always yes."""
     gated = gate(rules="- list: unused\n  items: []\n")

@@ -10,7 +10,6 @@ import select
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +21,7 @@ from outrider_sidecar.gate.channel import Channel
 from outrider_sidecar.gate.findings import disarmed_finding, refusal_finding
 from outrider_sidecar.gate.ledger import Count
 from outrider_sidecar.gate.options import GateOptions, Pair
-from outrider_sidecar.gate.preview import Attempt, AttemptReader, preview
+from outrider_sidecar.gate.preview import Attempt, AttemptReader, Preview
 from outrider_sidecar.gate.records import Answer, Done, Guarded, Hello, Question, Roster, read_to_engine
 from outrider_sidecar.gate.verdict import Verdict, judge
 from outrider_sidecar.log import say
@@ -41,10 +40,16 @@ PATIENCE: Final = 0.5
 """Which part of the budget that may take."""
 ROSTER_EVERY_S: Final = 10.0
 """The roster is told anew that often, though nothing of it has changed: mounts may have."""
+SETTLED_NS: Final = 3_000_000_000
+"""A container that was seen so long ago is known as well as it will be."""
+LOOK_S: Final = 0.1
+"""How often the roster is looked at while some container is younger."""
 MAX_HELD: Final = 256
 """Most refusals whose outcome is awaited."""
 MAX_ROSTER: Final = 256
 IDLE_S: Final = 1.0
+HOST: Final = "host"
+"""The id of what is of no container, where the machine's own processes are guarded too."""
 
 
 class Held(Struct, frozen=True):
@@ -58,11 +63,10 @@ class Held(Struct, frozen=True):
 class Response:
     """Made after the fork, in the engine's process. `chore` is the engine's thread's, as are `_judge` and `_tell`."""
 
-    def __init__(self, pair: Pair, options: GateOptions, *, spares: Callable[[Container], bool] | None = None) -> None:
+    def __init__(self, pair: Pair, options: GateOptions) -> None:
         self._channel = Channel(pair.engine_fd)
         self._ledger = pair.ledger
         self._options = options
-        self._spares = spares if spares is not None else _is_excluded
         self._reader = AttemptReader(proc=options.proc)
         self._folding = Folding()
         self._held: OrderedDict[tuple[int, int], Held] = OrderedDict()
@@ -71,7 +75,9 @@ class Response:
         self._roster: list[Guarded] = []
         self._roster_at_s = 0.0
         self._said_hello = False
-        self._disarm_told_ns = 0
+        self._unsettled = False
+        """Some container is so new that it may soon be known better whether anything of it is to be refused."""
+        self._look_at_s = 0.0
 
     def start(self, guard: "Guard") -> None:
         """Begin to answer; called once, before the engine takes its first event."""
@@ -97,6 +103,10 @@ class Response:
     def _tell_roster(self, guard: "Guard") -> None:
         roster = self._guarded(guard)
         now_s = time.monotonic()
+        young_ns = time.time_ns() - SETTLED_NS
+        self._unsettled = any(one.first_seen_ns > young_ns for one in guard.containers.all())
+        if self._unsettled:
+            self._poke()
         if self._said_hello or roster != self._roster or now_s - self._roster_at_s > ROSTER_EVERY_S:
             self._said_hello = False
             self._roster, self._roster_at_s = roster, now_s
@@ -110,7 +120,7 @@ class Response:
         return [
             Guarded(container.mnt_ns, pids[container.mnt_ns], container.drift.baseline_ns)
             for container in guard.containers.all()
-            if container.mnt_ns in pids and not self._spares(container)
+            if container.mnt_ns in pids and not is_spared(container)
         ][:MAX_ROSTER]
 
     def _tell_losses(self, guard: "Guard") -> None:
@@ -137,12 +147,15 @@ class Response:
         while not guard.stop.is_set():
             wanted = select.POLLIN | (select.POLLOUT if self._channel.has_waiting else 0)
             poller.register(self._channel.fileno(), wanted)
-            if poller.poll(1e3 * (AGAIN_S if self._again else IDLE_S)):
+            if poller.poll(1e3 * (AGAIN_S if self._again else LOOK_S if self._unsettled else IDLE_S)):
                 self._drain_wake()
             self._channel.flush()
             for data in self._channel.receive():
                 self._take(data, guard, rules)
             self._judge_again(guard, rules)
+            if self._unsettled and time.monotonic() >= self._look_at_s:
+                self._look_at_s = time.monotonic() + LOOK_S
+                guard.intake.put_first(partial(self._tell_roster, guard))
 
     def _take(self, data: bytes, guard: "Guard", rules: RuleSet) -> None:
         try:
@@ -180,10 +193,10 @@ class Response:
         question = attempt.question
         if _is_late(question):
             return
-        context = preview(attempt, guard.world)
+        context = Preview(attempt, guard.world)
         container = context.container
         awaited = guard.containers.awaits_name(question.mnt_ns, question.at_ns)
-        if container is None or awaited or self._spares(container):
+        if container is None or awaited or is_spared(container):
             self._send(Answer(question.gate, question.number, deny=False))
             return
         verdict = judge(context, rules, guard.plan.expected_drift)
@@ -243,5 +256,7 @@ def _is_late(question: Question) -> bool:
     return time.monotonic_ns() >= question.deadline_ns
 
 
-def _is_excluded(container: Container) -> bool:
-    return bool(container.choice.excluded_by)
+def is_spared(container: Container) -> bool:
+    """Whether nothing of it is ever refused: no container by its cgroup path, or one that is or may be excluded."""
+    known = container.id not in ("", HOST)
+    return not known or bool(container.choice.excluded_by) or container.choice.awaits
