@@ -15,6 +15,7 @@ COPY wire wire
 COPY rules rules
 COPY sidecar sidecar
 COPY collectors collectors
+COPY cdk cdk
 COPY lab lab
 COPY cli cli
 RUN python3 -m pip wheel --no-deps --wheel-dir /wheels .

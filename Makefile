@@ -43,6 +43,7 @@ falco-compatibility: setup
 
 docs: $(VENV)/.installed
 	@$(BIN)/python -m outrider_cli.reference
+	@$(BIN)/python -m outrider_cdk
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

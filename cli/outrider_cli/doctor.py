@@ -27,7 +27,7 @@ def choose_here(settings: Settings) -> Name:
 
 def probe_here(settings: Settings, mode: Name) -> tuple[Capability, ...]:
     """What can be seen here; a neighbour's processes are tried only where there is a task."""
-    return probe_task(in_task=bool(settings.metadata_uri)) if mode == "task" else probe_mode(mode)
+    return probe_task(in_task=bool(settings.metadata_uri)) if mode == "task" else probe_mode(mode, settings)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ def run(arguments: argparse.Namespace) -> int:
             "events": sorted(field.events) if field.events is not None else None,
             "weaker": field.weaker,
             "lacking": field.lacking,
+            "set_by_exec": field.set_by_exec,
         }
         for field in sorted(CATALOGUE, key=lambda field: field.shown)
     ]

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     rows = [
         (row, arming)
         for row, arming in zip(describe(rules), armings, strict=True)
-        if arguments.action == "list" or row.where.rpartition(":")[0] != _PACK
+        if arguments.action == "list" or row.respond or row.where.rpartition(":")[0] != _PACK
     ]
     counts = count_states(arming for _, arming in rows)
     if arguments.json:
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps({"mode": arguments.mode, "counts": counts, "rules": shown}, indent=2))
         return 0
     for row, arming in rows:
-        if arguments.action == "list" or arming.state != "armed":
+        if arguments.action == "list" or arming.state != "armed" or row.respond:
             print(_line(row, arming))
             if arguments.reasons or arguments.action == "check" or arming.state == "blind":
                 for reason in arming.reasons:
@@ -75,4 +75,5 @@ def _as_json(row: RuleRow, arming: Arming) -> dict[str, Any]:
 
 def _line(row: RuleRow, arming: Arming) -> str:
     state = STATES[arming.state] if arming.enabled else f"off, else {STATES[arming.state]}"
-    return f"{row.severity:<7}{row.name:<52} {state:<32} {row.finding:<46} {row.where}"
+    does = f"  respond: {row.respond}" if row.respond else ""
+    return f"{row.severity:<7}{row.name:<52} {state:<32} {row.finding:<46} {row.where}{does}"

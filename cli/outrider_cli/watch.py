@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from outrider_cli.show import finding_block
+from outrider_rules import arm
+from outrider_sidecar.fields.supply import sight_here
 from outrider_sidecar.intel import load_intel
 from outrider_sidecar.linux.procfs import CAP_SYS_PTRACE, has_capability
 from outrider_sidecar.outlets import LinesSink, Sinks, TellSink
-from outrider_sidecar.rulebook import load_rulebook
+from outrider_sidecar.rulebook import count_text, load_rulebook
 from outrider_sidecar.sensors import Capability
 from outrider_sidecar.watching import probe_watch, watch_command
 from outrider_wire.errors import ConfigError
@@ -54,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     capabilities = probe_watch()
     if not arguments.quiet:
         _say_limits([c for c in capabilities if not c.available])
+        _line(f"rules: {count_text(arm(rules, sight_here(capabilities, mode='watch')))}")
     on_end = (lambda: falco.close(deadline_s=FALCO_FLUSH_S)) if falco is not None else lambda: None
     return watch_command(command, rules=rules, intel=intel, sinks=sinks, capabilities=capabilities, on_end=on_end)
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from outrider_lab.network import (
     COLLECTOR_ADDRESS,
     COLLECTOR_PORT,
-    METADATA_ADDRESS,
+    METADATA_URL,
     NAME_SERVER,
     TASK_ADDRESS,
 )
@@ -53,13 +53,20 @@ def pause_container() -> ContainerSettings:
     return ContainerSettings(name=PAUSE, command=PAUSE_COMMAND, read_only_root=True)
 
 
-def complete(container: ContainerSettings, container_id: str) -> ContainerSettings:
+def complete(
+    container: ContainerSettings,
+    container_id: str,
+    *,
+    address: str = TASK_ADDRESS,
+    launch: str = "FARGATE",
+    metadata: str = METADATA_URL,
+) -> ContainerSettings:
     """A container's settings with what ECS adds to each: its environment, and a command where none was named."""
     env = {
         "PATH": PATH,
-        "HOSTNAME": hostname(),
-        "AWS_EXECUTION_ENV": "AWS_ECS_FARGATE",
-        "ECS_CONTAINER_METADATA_URI_V4": f"http://{METADATA_ADDRESS}/v4/{container_id}",
+        "HOSTNAME": hostname(address),
+        "AWS_EXECUTION_ENV": f"AWS_ECS_{launch}",
+        "ECS_CONTAINER_METADATA_URI_V4": f"{metadata}/v4/{container_id}",
         **container.env,
     }
     if container.command:
@@ -83,29 +90,27 @@ def complete_sidecar(sidecar: ContainerSettings, task: TaskSettings) -> Containe
     return replace(sidecar, env={**kept, **sidecar.env}, mounts=(journal, *sidecar.mounts))
 
 
-def collector_environment(task: TaskSettings, data: Path, inherited: dict[str, str]) -> dict[str, str]:
-    """What the collector is told."""
+def collector_environment(task: TaskSettings) -> dict[str, str]:
+    """What the collector is told, but for the folder of its data."""
     return {
-        **inherited,
         "OUTRIDER_COLLECTOR_LISTEN": f"{COLLECTOR_ADDRESS}:{COLLECTOR_PORT}",
-        "OUTRIDER_COLLECTOR_DATA": str(data),
         "OUTRIDER_COLLECTOR_TOKEN": task.token,
         **task.collector_env,
     }
 
 
-def hostname() -> str:
-    """As Fargate names a task's host, by its address."""
-    return f"ip-{TASK_ADDRESS.replace('.', '-')}.lab.internal"
+def hostname(address: str) -> str:
+    """As ECS names a task's host, by its address."""
+    return f"ip-{address.replace('.', '-')}.lab.internal"
 
 
-def write_etc(folder: Path) -> tuple[Mount, ...]:
+def write_etc(folder: Path, address: str, *, name_server: str = NAME_SERVER) -> tuple[Mount, ...]:
     """The three files ECS puts into every container, and the mounts that put them there."""
     folder.mkdir(parents=True)
     contents = {
-        "resolv.conf": f"nameserver {NAME_SERVER}\noptions timeout:2 attempts:1\n",
-        "hosts": f"127.0.0.1 localhost\n::1 localhost\n{TASK_ADDRESS} {hostname()}\n",
-        "hostname": hostname() + "\n",
+        "resolv.conf": f"nameserver {name_server}\noptions timeout:2 attempts:1\n",
+        "hosts": f"127.0.0.1 localhost\n::1 localhost\n{address} {hostname(address)}\n",
+        "hostname": hostname(address) + "\n",
     }
     for name, text in contents.items():
         (folder / name).write_text(text)

@@ -1,9 +1,7 @@
-"""`outrider lab`: run a command in a task shaped like Fargate's on this machine, the sidecar beside it."""
+"""`outrider lab`: run a command in a real task on this machine, shaped like Fargate's or a container instance's."""
 
 import argparse
-import os
 import shlex
-import shutil
 import signal
 import sys
 import time
@@ -13,42 +11,64 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-import msgspec
 from msgspec.structs import replace
 
-from outrider_lab.process import LabGone, LabProcess
-from outrider_lab.report import render_findings, render_timings
-from outrider_lab.rootfs import is_hidden
-from outrider_lab.settings import MAIN, ContainerSettings, TaskSettings, guarded_task
+from outrider_lab.commands import (
+    FOUND,
+    collect,
+    first_container,
+    keep_logs,
+    more_containers,
+    tell,
+    wait_for_end,
+)
+from outrider_lab.host.cli import make_host_settings, run_host
+from outrider_lab.process import LabGone
+from outrider_lab.report import render_timings
+from outrider_lab.settings import TaskSettings, guarded_task
 from outrider_lab.task import LabError, Task
-from outrider_wire.errors import DeliveryError, Unavailable
-from outrider_wire.findings import Finding
+from outrider_wire.errors import Unavailable
 
 NOT_POSSIBLE: Final = 77
 MISUSE: Final = 2
-FOUND: Final = 1
-FOR_EVER_S: Final = 10 * 365 * 86400.0
-COLLECT_S: Final = 2.0
-"""How long the collector is asked for findings after the sidecar has ended, where it does not answer."""
+
+DESCRIPTION: Final = """\
+Run CMD in a container of a real task on this machine, guarded, and print what was found.
+
+  --mode task   a task shaped like Fargate's: Outrider is a sidecar that shares its PID and network namespaces
+  --mode host   a container instance shaped like EC2's: every container has a PID namespace of its own, and
+                Outrider is one host process that guards all tasks (`--task` adds more)
+
+examples:
+  outrider lab -- sh -c 'cp /bin/true /tmp/new && /tmp/new'
+  outrider lab --mode host --task web='sleep 60' -- sh -c 'cp /bin/true /tmp/new && /tmp/new'
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `outrider lab`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = DESCRIPTION
     add = parser.add_argument
+    add("--mode", choices=("task", "host"), default="task", help="the shape of the lab (task)")
     add("--json", metavar="FILE", help="write each finding as one JSON object a line")
-    add("--container", metavar="NAME=CMD", action="append", default=[], help="one more guarded container")
+    add("--container", metavar="NAME=CMD", action="append", default=[], help="one more container in CMD's task")
     add("--exec", metavar="CMD", action="append", default=[], help="start a process from outside, as ECS Exec does")
     add("--timeout", metavar="S", type=float, help="end CMD after this many seconds")
-    add("--keep-logs", metavar="DIR", help="keep the logs of the sidecar and the collector")
-    add("--late-sidecar", action="store_true", help="start CMD first, the sidecar after it")
+    add("--keep-logs", metavar="DIR", help="keep the logs of Outrider and the collector")
+    add("--late-sidecar", action="store_true", help="start CMD first, Outrider after it")
     add("--fail-on-findings", action="store_true", help="exit with 1 when there are findings")
     add("--timings", action="store_true", help="print how long each step of the start took")
-    add("--restart-delay", metavar="S", type=float, default=0.2, help="seconds until a dead sidecar is started again")
-    add("--stop-timeout", metavar="S", type=float, default=10.0, help="seconds the sidecar has after SIGTERM")
-    add("--sidecar-command", metavar="CMD", help="run this instead of the sidecar")
+    add("--restart-delay", metavar="S", type=float, default=0.2, help="seconds until a dead Outrider is started again")
+    add("--stop-timeout", metavar="S", type=float, default=10.0, help="seconds that Outrider has after SIGTERM")
+    add("--sidecar-command", metavar="CMD", help="run this instead of Outrider")
     add("--no-collector", action="store_true", help="run no collector; nothing is printed then")
     add("--demo", action="store_true", help="a built-in story of five attacks, told as it happens")
-    add("command", metavar="CMD", nargs=argparse.REMAINDER, help="what to run, after --")
+    host = parser.add_argument_group("with --mode host")
+    add = host.add_argument
+    add("--network", choices=("awsvpc", "bridge", "host"), default="awsvpc", help="network mode of the tasks (awsvpc)")
+    add("--task", metavar="NAME=CMD", action="append", default=[], help="one more task, of the family NAME")
+    parser.add_argument("command", metavar="CMD", nargs=argparse.REMAINDER, help="what to run, after --")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -56,23 +76,25 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.demo:
         from outrider_lab.demo import run_demo  # only the demo needs the attacks
 
-        return _guard(lambda: run_demo(json_file=arguments.json, timings=arguments.timings))
+        return _guard(lambda: run_demo(json_file=arguments.json, timings=arguments.timings, mode=arguments.mode))
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:
-        print("outrider lab: what is to be run? (outrider lab -- CMD…, or --demo)", file=sys.stderr)
-        return MISUSE
+        return _misused("what is to be run? (outrider lab -- CMD…, or --demo)")
     try:
+        if arguments.mode == "host":
+            host = make_host_settings(arguments, command)
+            return _guard(lambda: run_host(arguments, host))
         settings = make_settings(arguments, command)
     except ValueError as error:
-        print(f"outrider lab: {error}", file=sys.stderr)
-        return MISUSE
+        return _misused(str(error))
     return _guard(lambda: _run_task(arguments, settings))
 
 
 def make_settings(arguments: argparse.Namespace, command: list[str]) -> TaskSettings:
     """The task that the options describe. Raises ValueError for options that make no sense."""
-    main = ContainerSettings(name=MAIN, command=tuple(command), env=_terminal(), cwd=_folder())
-    settings = guarded_task(main, others=tuple(_container(text) for text in arguments.container))
+    if arguments.task:
+        raise ValueError("--task is of --mode host: a Fargate task has its machine to itself (--container adds to it)")
+    settings = guarded_task(first_container(command), others=more_containers(arguments.container))
     if arguments.sidecar_command and settings.sidecar:
         stand_in = replace(settings.sidecar, command=tuple(shlex.split(arguments.sidecar_command)))
         settings = replace(settings, sidecar=stand_in)
@@ -86,10 +108,9 @@ def make_settings(arguments: argparse.Namespace, command: list[str]) -> TaskSett
     )
 
 
-def write_json(findings: list[Finding], path: str) -> None:
-    """One finding a line."""
-    encoder = msgspec.json.Encoder()
-    Path(path).write_bytes(b"".join(encoder.encode(finding) + b"\n" for finding in findings))
+def _misused(what: str) -> int:
+    print(f"outrider lab: {what}", file=sys.stderr)
+    return MISUSE
 
 
 def _guard(work: Callable[[], int]) -> int:
@@ -119,69 +140,18 @@ def _run_task(arguments: argparse.Namespace, settings: TaskSettings) -> int:
         if settings.sidecar and settings.ready_timeout_s and not task.ready and not settings.late_sidecar:
             print("outrider lab: the sidecar did not say that it is ready; CMD runs all the same", file=sys.stderr)
         visitors = [task.exec_popen(["/bin/sh", "-c", line], stdio=(0, 1, 2)) for line in arguments.exec]
-        code = _wait(task, arguments.timeout)
+        code = wait_for_end(task, arguments.timeout)
         for visitor in visitors:
             visitor.close()
         task.stop_sidecar()
-        findings = _collect(task) if settings.collector_command else []
+        findings = collect(task.findings) if settings.collector_command else []
         if arguments.keep_logs:
-            keep_logs(task, Path(arguments.keep_logs))
+            keep_logs(task.folder, Path(arguments.keep_logs))
     finally:
         task.close()
     if settings.collector_command:
-        _tell(findings, arguments.json)
+        tell(findings, arguments.json)
     return FOUND if arguments.fail_on_findings and findings else code
-
-
-def _wait(task: Task, timeout_s: float | None) -> int:
-    """The main program's exit code; 124 where it had to be ended, as timeout(1) has it."""
-    main: LabProcess | None = task.main
-    if main is None:
-        raise LabGone("the task has no main program")
-    try:
-        return main.wait(timeout_s=timeout_s if timeout_s is not None else FOR_EVER_S)
-    except TimeoutError:
-        task.send_signal(MAIN, signal.SIGKILL)
-        main.wait()
-        return 124
-
-
-def _collect(task: Task) -> list[Finding]:
-    try:
-        return task.findings(timeout_s=COLLECT_S)
-    except DeliveryError as error:
-        print(f"outrider lab: {error}", file=sys.stderr)
-        return []
-
-
-def _tell(findings: list[Finding], json_file: str | None) -> None:
-    if json_file:
-        write_json(findings, json_file)
-    print("\n" + render_findings(findings, colour=sys.stderr.isatty()), file=sys.stderr)
-
-
-def keep_logs(task: Task, into: Path) -> None:
-    """Copy every log of the lab to a folder of this machine."""
-    into.mkdir(parents=True, exist_ok=True)
-    for log in sorted((task.folder / "logs").iterdir()):
-        shutil.copyfile(log, into / log.name)
-
-
-def _container(text: str) -> ContainerSettings:
-    name, equals, command = text.partition("=")
-    if not (name and equals and command):
-        raise ValueError(f"--container wants NAME=CMD, not {text!r}")
-    return ContainerSettings(name=name, command=("/bin/sh", "-c", command))
-
-
-def _terminal() -> dict[str, str]:
-    return {name: os.environ[name] for name in ("TERM", "LANG") if name in os.environ}
-
-
-def _folder() -> str:
-    """Where CMD begins: where we are, if a container sees that place, else the root."""
-    here = str(Path.cwd())
-    return "/" if is_hidden(here) else here
 
 
 @contextmanager

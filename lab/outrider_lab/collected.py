@@ -24,10 +24,11 @@ MAX_BODY_BYTES: Final = 64 << 20
 
 
 class FindingsQuery(Struct, frozen=True):
-    """Where the lab's network is (a path of /proc), and the token that the collector wants."""
+    """Where the collector's network is (a path of /proc), the token that it wants, and its address there."""
 
     network_namespace: str
     token: str
+    address: tuple[str, int] = (COLLECTOR_ADDRESS, COLLECTOR_PORT)
 
 
 class _Findings(Struct):
@@ -49,11 +50,9 @@ def connect(network_namespace: str, address: tuple[str, int], *, timeout_s: floa
 
 def get(query: FindingsQuery, path: str) -> bytes:
     """The body the collector answers with at `path`. Raises DeliveryError."""
-    connection = http.client.HTTPConnection(COLLECTOR_ADDRESS, COLLECTOR_PORT)
+    connection = http.client.HTTPConnection(*query.address)
     try:
-        connection.sock = connect(
-            query.network_namespace, (COLLECTOR_ADDRESS, COLLECTOR_PORT), timeout_s=REQUEST_TIMEOUT_S
-        )
+        connection.sock = connect(query.network_namespace, query.address, timeout_s=REQUEST_TIMEOUT_S)
         connection.request("GET", path, headers={"Authorization": f"Bearer {query.token}"})
         response = connection.getresponse()
         body = response.read(MAX_BODY_BYTES)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from outrider_lab import spec
 from outrider_lab.metadata import ContainerFacts
-from outrider_lab.namespaces import MS_NODEV, MS_NOSUID, mount
+from outrider_lab.namespaces import MS_NODEV, MS_NOSUID, mount, unmount
 from outrider_lab.rootfs import make_root
 from outrider_lab.runc import Runc
 from outrider_lab.settings import ECS_CAPABILITIES, ContainerSettings, Mount
@@ -31,34 +31,35 @@ class Container:
         self.restart_count = 0
         self.cgroup = ""
         self.stdio: tuple[int, ...] = ()
-        self._folder = folder
+        self.folder = folder
         self._runc = runc
         self._starting = 0
+        self._volumes: list[Path] = []
         self._process: dict[str, Any] = {}
 
     def prepare(self, place: spec.Place, *, seccomp: dict[str, Any], mounts: tuple[Mount, ...]) -> None:
         """Lay out the root and the volumes, and write runc's configuration."""
-        root = make_root(self._folder)
+        root = make_root(self.folder)
         place = replace(place, root=str(root), nofile=min(place.nofile, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
         bound = tuple(self._realise(number, one) for number, one in enumerate((*self.settings.mounts, *mounts)))
         made = spec.build_spec(self.settings, place, seccomp=seccomp, mounts=bound)
-        (self._folder / "config.json").write_text(json.dumps(made))
+        (self.folder / "config.json").write_text(json.dumps(made))
         self._process = made["process"]
         self.cgroup = place.cgroup
 
     def volume(self, target: str) -> Path:
         """Where the lab itself finds the volume that this container sees at `target`."""
-        return self._folder / "volumes" / target.strip("/").replace("/", "-")
+        return self.folder / "volumes" / target.strip("/").replace("/", "-")
 
     def begin(self, stdio: tuple[int, ...]) -> None:
         """Have runc start the program; `finish` waits until it runs. The descriptors must stay open for restarts."""
         self.stdio = stdio
         self.created_at_ns = self.created_at_ns or time.time_ns()
-        self._starting = self._runc.begin(self.id, self._folder, stdio=stdio, pid_file=self._pid_file)
+        self._starting = self._runc.begin(self.id, self.folder, stdio=stdio, pid_file=self._pid_file)
 
     def finish(self) -> int:
         """The pid of the program, which runs now. Raises StartFailed."""
-        self.pid = self._runc.finish(self._starting, pid_file=self._pid_file, log=self._folder / "runc.log")
+        self.pid = self._runc.finish(self._starting, pid_file=self._pid_file, log=self.folder / "runc.log")
         self.started_at_ns = time.time_ns()
         return self.pid
 
@@ -72,6 +73,13 @@ class Container:
         self.restart_count += 1
         self.begin(self.stdio)
         return self.finish()
+
+    def remove(self) -> None:
+        """Take the container's file systems away, once nothing of it runs."""
+        for volume in self._volumes:
+            unmount(str(volume))
+        unmount(str(self.folder / "root"))
+        self._volumes.clear()
 
     def process(
         self,
@@ -107,7 +115,7 @@ class Container:
 
     @property
     def _pid_file(self) -> Path:
-        return self._folder / "pid"
+        return self.folder / "pid"
 
     def _realise(self, number: int, wanted: Mount) -> Mount:
         """A mount with a source: a fresh tmpfs where none was named."""
@@ -117,6 +125,7 @@ class Container:
         at.mkdir(parents=True)
         options = f"size={wanted.size_bytes},mode={wanted.mode:o}"
         mount("tmpfs", str(at), flags=MS_NOSUID | MS_NODEV, options=options, source=f"volume-{number}")
+        self._volumes.append(at)
         return replace(wanted, source=str(at))
 
 

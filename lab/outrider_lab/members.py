@@ -1,5 +1,7 @@
 """The processes of a container, read from outside: who they are on this machine and in their task."""
 
+import os
+
 from msgspec import Struct
 
 from outrider_sidecar.linux.procfs import PROC, read_bytes, read_stat, reading
@@ -43,3 +45,30 @@ def read_processes(pids: list[int]) -> list[TaskProcess]:
         except ProcessGone:
             continue
     return found
+
+
+def descendants(pid: int, *, but: int = 0) -> list[int]:
+    """The living descendants of a process, nearest first; not `but` and its own."""
+    found: list[int] = []
+    for child in _children(pid):
+        if child != but:
+            found += [child, *descendants(child)]
+    return [one for one in found if _lives(one)]
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [
+            int(word)
+            for thread in os.listdir(f"{PROC}/{pid}/task")
+            for word in (PROC / str(pid) / "task" / thread / "children").read_text().split()
+        ]
+    except (FileNotFoundError, ProcessLookupError):
+        return []  # it ended meanwhile
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return read_stat(pid).state not in "ZX"
+    except ProcessGone:
+        return False

@@ -1,8 +1,9 @@
-"""The task metadata endpoint v4, as ECS serves it on Fargate: documents worked out of plain facts.
+"""The task metadata endpoint v4, as ECS serves it on Fargate and on EC2: documents worked out of plain facts.
 
-Source: Amazon ECS Developer Guide, "Task metadata endpoint version 4 for tasks on Fargate".
+Source: Amazon ECS Developer Guide, "Task metadata endpoint version 4 for tasks on Fargate" and "… on Amazon EC2".
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -35,16 +36,21 @@ class TaskFacts(Struct, frozen=True):
     task_id: str
     address: str
     containers: tuple[ContainerFacts, ...] = ()
+    cluster: str = CLUSTER
+    family: str = FAMILY
+    revision: str = REVISION
+    launch_type: str = "FARGATE"
+    network: str = "awsvpc"
 
 
-def task_arn(task_id: str) -> str:
+def task_arn(task_id: str, cluster: str = CLUSTER) -> str:
     """The ARN of a lab task."""
-    return f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/{CLUSTER}/{task_id}"
+    return f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/{cluster}/{task_id}"
 
 
-def cluster_arn() -> str:
+def cluster_arn(cluster: str = CLUSTER) -> str:
     """The ARN of the cluster lab tasks are in."""
-    return f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{CLUSTER}"
+    return f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{cluster}"
 
 
 def rfc3339(at_ns: int) -> str:
@@ -55,7 +61,7 @@ def rfc3339(at_ns: int) -> str:
 
 def container_document(task: TaskFacts, container: ContainerFacts) -> Json:
     """What `${ECS_CONTAINER_METADATA_URI_V4}` answers."""
-    arn = task_arn(task.task_id)
+    arn = task_arn(task.task_id, task.cluster)
     document: Json = {
         "DockerId": container.docker_id,
         "Name": container.name,
@@ -63,18 +69,18 @@ def container_document(task: TaskFacts, container: ContainerFacts) -> Json:
         "Image": container.image,
         "ImageID": "sha256:" + "0" * 64,
         "Labels": {
-            "com.amazonaws.ecs.cluster": cluster_arn(),
+            "com.amazonaws.ecs.cluster": cluster_arn(task.cluster),
             "com.amazonaws.ecs.container-name": container.name,
             "com.amazonaws.ecs.task-arn": arn,
-            "com.amazonaws.ecs.task-definition-family": FAMILY,
-            "com.amazonaws.ecs.task-definition-version": REVISION,
+            "com.amazonaws.ecs.task-definition-family": task.family,
+            "com.amazonaws.ecs.task-definition-version": task.revision,
         },
         "DesiredStatus": "RUNNING",
         "KnownStatus": "RUNNING" if container.started_at_ns else "PULLED",
         "Limits": {"CPU": 2},
         "Type": "NORMAL",
         "ContainerARN": f"{arn.replace(':task/', ':container/')}/{container.docker_id[-10:]}",
-        "Networks": [{"NetworkMode": "awsvpc", "IPv4Addresses": [task.address], "AttachmentIndex": 0}],
+        "Networks": [{"NetworkMode": task.network, "IPv4Addresses": [task.address], "AttachmentIndex": 0}],
         "Snapshotter": "overlayfs",
         "RestartCount": container.restart_count,
     }
@@ -89,25 +95,28 @@ def task_document(task: TaskFacts) -> Json:
     """What `${ECS_CONTAINER_METADATA_URI_V4}/task` answers."""
     running = all(container.started_at_ns for container in task.containers)
     return {
-        "Cluster": cluster_arn(),
-        "TaskARN": task_arn(task.task_id),
-        "Family": FAMILY,
-        "Revision": REVISION,
+        "Cluster": cluster_arn(task.cluster),
+        "TaskARN": task_arn(task.task_id, task.cluster),
+        "Family": task.family,
+        "Revision": task.revision,
         "DesiredStatus": "RUNNING",
         "KnownStatus": "RUNNING" if running else "PENDING",
         "Limits": {"CPU": 2, "Memory": 4096},
         "AvailabilityZone": REGION + "a",
-        "LaunchType": "FARGATE",
+        "LaunchType": task.launch_type,
         "Containers": [container_document(task, container) for container in task.containers],
     }
 
 
-def answer_path(task: TaskFacts, path: str) -> Json | None:
+def answer_path(tasks: Sequence[TaskFacts], path: str) -> Json | None:
     """The document at a path of the endpoint, or None where ECS would answer 404."""
     parts = path.strip("/").split("/")
-    known = {container.docker_id: container for container in task.containers}
-    if len(parts) not in (2, 3) or parts[0] != "v4" or parts[1] not in known:
+    if len(parts) not in (2, 3) or parts[0] != "v4":
         return None
-    if len(parts) == 2:
-        return container_document(task, known[parts[1]])
-    return task_document(task) if parts[2] == "task" else None
+    for task in tasks:
+        for container in task.containers:
+            if container.docker_id == parts[1]:
+                if len(parts) == 2:
+                    return container_document(task, container)
+                return task_document(task) if parts[2] == "task" else None
+    return None

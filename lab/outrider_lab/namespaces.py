@@ -35,10 +35,13 @@ MS_REC: Final = 16384
 MS_PRIVATE: Final = 1 << 18
 
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_MNT_DETACH: Final = 2
 
 _unshare = function("unshare", ctypes.c_int)
 _setns = function("setns", ctypes.c_int, ctypes.c_int)
 _prctl = function("prctl", ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+_umount2 = function("umount2", ctypes.c_char_p, ctypes.c_int)
 _mount = function("mount", ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
 
 
@@ -76,12 +79,22 @@ def die_with_parent(signal_number: int) -> None:
     check(_prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0), "prctl PR_SET_PDEATHSIG")
 
 
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends."""
+    check(_prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl PR_SET_CHILD_SUBREAPER")
+
+
 def mount(kind: str, target: str, *, flags: int = 0, options: str = "", source: str = "outrider-lab") -> None:
     """Mount a file system of this kind at `target`. Raises OSError."""
     check(
         _mount(source.encode(), target.encode(), kind.encode(), flags, options.encode()),
         f"mount {kind} at {target}",
     )
+
+
+def unmount(target: str) -> None:
+    """Take what is mounted at `target` out of sight; it ends with its last user. Raises OSError."""
+    check(_umount2(target.encode(), _MNT_DETACH), f"unmount {target}")
 
 
 def make_mounts_private() -> None:

@@ -9,6 +9,8 @@ from outrider_wire.errors import Unavailable
 
 TOOLS: Final = {"runc": "runc", "ip": "iproute2"}
 """Program to Debian package."""
+FIRST_PID_NAMESPACE: Final = 0xEFFFFFFC
+"""Its inode number (PROC_PID_INIT_INO in the kernel)."""
 
 
 def check_needs() -> None:
@@ -23,6 +25,19 @@ def check_needs() -> None:
     with open("/proc/filesystems") as listing:
         if not any(line.split()[-1] == "overlay" for line in listing):
             raise Unavailable("this kernel has no overlay file system", "modprobe overlay")
+
+
+def check_host_needs() -> None:
+    """Raises Unavailable where the kernel would not tell a host process of anything.
+
+    The proc connector answers only in the machine's first PID and network namespaces. The first PID namespace has a
+    fixed inode number; the network's has not, but kernel threads live there alone.
+    """
+    check_needs()
+    if os.stat("/proc/self/ns/pid").st_ino != FIRST_PID_NAMESPACE:
+        raise Unavailable("this is not the machine's first PID namespace", "run it outside any container")
+    if os.readlink("/proc/self/ns/net") != os.readlink("/proc/2/ns/net"):
+        raise Unavailable("this is not the machine's first network namespace", "run it outside any container")
 
 
 def missing_tools(programs: tuple[str, ...]) -> list[str]:

@@ -83,6 +83,14 @@ class LabProcess:
             self._collect(deadline, until=(self._ended,))
         return self.output
 
+    def read_line(self, marker: bytes, *, timeout_s: float = 10.0) -> bytes:
+        """The rest of the line after `marker`; empty where the program ended without one. Raises TimeoutError."""
+        deadline = time.monotonic() + timeout_s
+        while b"\n" not in self.output.partition(marker)[2] and self._code is None:
+            self._collect(deadline, until=(self._ended,))
+        self.drain()
+        return self.output.partition(marker)[2].partition(b"\n")[0]
+
     def communicate(self, stdin: bytes = b"", *, timeout_s: float = 30.0) -> subprocess.CompletedProcess[bytes]:
         """Send input, wait for the end, and close. Raises TimeoutError, LabGone."""
         try:

@@ -1,4 +1,4 @@
-"""How a `Task` talks to its supervisor: one JSON record a message over a socket pair, descriptors riding along.
+"""How the asking program talks to its supervisor: JSON records over a socket pair, descriptors riding along.
 
 Strictly one answer for one request, in order. The end of a process is not a message: whoever starts one passes a
 pipe along, and its exit code is written there in digits. So nothing on this socket ever needs to be waited for
@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from outrider_lab.host.settings import HostSettings, HostTaskSettings
 from outrider_lab.settings import TaskSettings
 
 MAX_MESSAGE: Final = 128 << 10
@@ -22,7 +23,25 @@ class Start(Struct, frozen=True, tag=True):
     """Build the task. Descriptors: stdin, stdout, stderr of the main container's program, and its exit pipe."""
 
     settings: TaskSettings
-    owner: str
+
+
+class StartHost(Struct, frozen=True, tag=True):
+    """Build a container instance, without tasks yet."""
+
+    settings: HostSettings
+
+
+class StartTask(Struct, frozen=True, tag=True):
+    """Start one more task on the container instance. Descriptors as for Start."""
+
+    settings: HostTaskSettings
+
+
+class StopTask(Struct, frozen=True, tag=True):
+    """Stop a task as ECS does: SIGTERM, `timeout_s`, SIGKILL. Nothing is left of it."""
+
+    task: str
+    timeout_s: float
 
 
 class Exec(Struct, frozen=True, tag=True):
@@ -35,13 +54,18 @@ class Exec(Struct, frozen=True, tag=True):
     uid: int = 0
     gid: int = 0
     added_capabilities: tuple[str, ...] = ()
+    task: str = ""
 
 
 class RunBeside(Struct, frozen=True, tag=True):
-    """Start a program beside the task: in the lab's network, in no container. Descriptors as for Exec."""
+    """Start a program beside a task, in no container: in the lab's network, or the machine's where the task is.
+
+    Descriptors as for Exec.
+    """
 
     argv: tuple[str, ...]
     env: dict[str, str] = {}
+    task: str = ""
 
 
 class Signal(Struct, frozen=True, tag=True):
@@ -49,26 +73,28 @@ class Signal(Struct, frozen=True, tag=True):
 
     target: str
     number: int
+    task: str = ""
 
 
 class Control(Struct, frozen=True, tag=True):
-    """Start or stop a part while the task runs. `start` and `stop` are known for the sidecar and the collector."""
+    """Start or stop a part: the guard (`sidecar`), the `collector`, a host's `agent`; `app`, `restart`."""
 
     target: str
     action: str
+    task: str = ""
 
 
 class AwaitReady(Struct, frozen=True, tag=True):
-    """Wait until the sidecar says that it is ready."""
+    """Wait until the guard says that it sees."""
 
     timeout_s: float
 
 
 class Stop(Struct, frozen=True, tag=True):
-    """Stop the sidecar as ECS stops a task: SIGTERM, the stop timeout, SIGKILL. The collector goes on."""
+    """Stop tasks and guard as ECS stops a task: SIGTERM, the stop timeout, SIGKILL. The collector goes on."""
 
 
-Request = Start | Exec | RunBeside | Signal | Control | AwaitReady | Stop
+Request = Start | StartHost | StartTask | StopTask | Exec | RunBeside | Signal | Control | AwaitReady | Stop
 
 
 class Answer(Struct, frozen=True):

@@ -1,44 +1,63 @@
 """What an ECS task finds around it: the metadata endpoint and the name server, in a process beside the task.
 
-The facts of the task are read from a file at each request: the supervisor replaces it when they change.
+The facts of the tasks are read from a file at each request: the supervisor replaces it when they change.
 """
 
 import json
+import os
+import signal
 import socket
 import threading
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from outrider_lab.metadata import TaskFacts, answer_path
-from outrider_lab.names import answer_question
+from outrider_lab.names import Addresses, address_of, answer_question
 from outrider_lab.network import METADATA_ADDRESS, METADATA_PORT, NAME_SERVER
 
 MAX_QUERY_BYTES: Final = 4096
+NAMES_PORT: Final = 53
+
+Answers = Callable[[Sequence[TaskFacts], str], dict[str, Any] | None]
+"""The document at a path, or None where there is none."""
 
 
-def write_facts(facts: TaskFacts, at: Path) -> None:
-    """Replace the facts that the endpoint tells of, at one stroke."""
+def run_aside(serve: Callable[[], None]) -> int:
+    """Do it in a process of its own, which our end ends; the answer is its pid."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            signal.set_wakeup_fd(-1)
+            serve()
+        finally:
+            os._exit(1)
+    return pid
+
+
+def write_facts(tasks: Sequence[TaskFacts], at: Path) -> None:
+    """Replace the facts that the services tell of, at one stroke."""
     fresh = at.with_suffix(".new")
-    fresh.write_bytes(msgspec.json.encode(facts))
+    fresh.write_bytes(msgspec.json.encode(tasks))
     fresh.replace(at)
 
 
-def read_facts(at: Path) -> TaskFacts:
+def read_facts(at: Path) -> list[TaskFacts]:
     """The facts as they were written last."""
-    return msgspec.json.decode(at.read_bytes(), type=TaskFacts)
+    return msgspec.json.decode(at.read_bytes(), type=list[TaskFacts])
 
 
-def make_metadata_server(facts: Path, address: tuple[str, int]) -> ThreadingHTTPServer:
-    """A listening HTTP server of the endpoint; the caller runs it."""
+def make_document_server(facts: Path, address: tuple[str, int], answers: Answers) -> ThreadingHTTPServer:
+    """A listening HTTP server of JSON documents about the tasks; the caller runs it."""
 
     class Endpoint(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            document = answer_path(read_facts(facts), self.path)
+            document = answers(read_facts(facts), self.path)
             body = json.dumps(document if document is not None else {"error": "not found"}).encode()
             self.send_response(200 if document is not None else 404)
             self.send_header("Content-Type", "application/json")
@@ -52,17 +71,28 @@ def make_metadata_server(facts: Path, address: tuple[str, int]) -> ThreadingHTTP
     return ThreadingHTTPServer(address, Endpoint)
 
 
-def serve_names(sock: socket.socket) -> None:
+def open_names(address: str) -> tuple[socket.socket, socket.socket]:
+    """A name server's two sockets, UDP and TCP, in the caller's network namespace. Raises OSError."""
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        udp.bind((address, NAMES_PORT))
+        return udp, socket.create_server((address, NAMES_PORT))
+    except OSError:
+        udp.close()
+        raise
+
+
+def serve_names(sock: socket.socket, addresses: Addresses = address_of) -> None:
     """Answer questions over UDP for ever."""
     while True:
         query, peer = sock.recvfrom(MAX_QUERY_BYTES)
         try:
-            sock.sendto(answer_question(query), peer)
+            sock.sendto(answer_question(query, addresses), peer)
         except (ValueError, OSError):
             continue  # not a question, or its asker is gone
 
 
-def serve_names_tcp(server: socket.socket) -> None:
+def serve_names_tcp(server: socket.socket, addresses: Addresses = address_of) -> None:
     """Answer one question per connection over TCP for ever."""
     while True:
         connection, _ = server.accept()
@@ -70,17 +100,19 @@ def serve_names_tcp(server: socket.socket) -> None:
             connection.settimeout(2.0)
             try:
                 length = int.from_bytes(connection.recv(2), "big")
-                answer = answer_question(connection.recv(min(length, MAX_QUERY_BYTES)))
+                answer = answer_question(connection.recv(min(length, MAX_QUERY_BYTES)), addresses)
                 connection.sendall(len(answer).to_bytes(2, "big") + answer)
             except (ValueError, OSError):
                 continue  # as above
 
 
+def start_names(sockets: tuple[socket.socket, socket.socket], addresses: Addresses = address_of) -> None:
+    """Answer over both sockets, in threads of the calling process."""
+    for target, sock in zip((serve_names, serve_names_tcp), sockets, strict=True):
+        threading.Thread(target=target, args=(sock, addresses), daemon=True).start()
+
+
 def run_services(facts: Path) -> None:
-    """Serve until killed: the supervisor's end is ours."""
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    udp.bind((NAME_SERVER, 53))
-    tcp = socket.create_server((NAME_SERVER, 53))
-    for target, argument in ((serve_names, udp), (serve_names_tcp, tcp)):
-        threading.Thread(target=target, args=(argument,), daemon=True).start()
-    make_metadata_server(facts, (METADATA_ADDRESS, METADATA_PORT)).serve_forever()
+    """Serve what a task finds, until killed: the supervisor's end is ours."""
+    start_names(open_names(NAME_SERVER))
+    make_document_server(facts, (METADATA_ADDRESS, METADATA_PORT), answer_path).serve_forever()

@@ -43,6 +43,7 @@ class Field(Struct, frozen=True, gc=False):
     How well the field is supplied, for `arming`: `weaker` says in what it is less than its name promises, `lacking`
     that it never has a value and what would give one, `always` the one value it has for some types of event, and
     `present` that every event has one.
+    `set_by_exec`: the start of a program sets it anew, so before the start it says nothing of that program.
     `aliases` are constants that mean another one: a rule that names `openat` is given `open`.
     """
 
@@ -61,6 +62,7 @@ class Field(Struct, frozen=True, gc=False):
     always: Mapping[str, str | int | bool] = {}
     aliases: Mapping[str, str] = {}
     present: bool = False
+    set_by_exec: bool = False
 
     @property
     def element(self) -> str:

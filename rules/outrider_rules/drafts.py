@@ -11,6 +11,7 @@ from outrider_rules.document import Node, Scalar
 from outrider_rules.exceptions import ExceptionDraft, read_exceptions
 from outrider_rules.nodes import Problems, note, read_flag, read_scalar, read_scalars, read_word
 from outrider_rules.problems import shown
+from outrider_rules.respond import RESPONSES
 from outrider_rules.text import Text
 
 PRIORITIES: Final = ("EMERGENCY", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG")
@@ -54,6 +55,11 @@ def _finding(node: Node, what: str, problems: Problems) -> str | None:
     return value
 
 
+def _respond(node: Node, what: str, problems: Problems) -> Text | None:
+    known = read_word(node, what, RESPONSES, problems)
+    return Text.of(node) if known is not None and isinstance(node, Scalar) else None
+
+
 def _ignored(node: Node, what: str, problems: Problems) -> bool | None:
     return True if read_scalar(node, what, problems) else None
 
@@ -62,6 +68,7 @@ RULE_READERS: Final[dict[str, Reader]] = {
     "condition": _text,
     "output": _text,
     "fold": _text,
+    "respond": _respond,
     "desc": _string,
     "priority": _priority,
     "tags": _strings,

@@ -16,6 +16,7 @@ from outrider_rules.order import dependency_order
 from outrider_rules.output import Output, check_output
 from outrider_rules.problems import Problem, RulesError, shown
 from outrider_rules.reader import ConditionError
+from outrider_rules.respond import why_not_deny
 from outrider_rules.rule import SEVERITY_OF, Rule, default_finding
 from outrider_rules.ruleset import RuleSet
 from outrider_rules.specialise import OTHER_TYPES, Specialiser, named_types
@@ -114,7 +115,18 @@ def _check_rule(
     problems.extend(values["output"].problem(error.at, error.message, error.hint) for error in output_errors)
     if fold_text is not None:
         problems.extend(fold_text.problem(error.at, error.message, error.hint) for error in fold_errors)
-    return None if every else _rule(draft, condition, output, fold=fold)
+    if every or _refuse_response(draft, condition, problems):
+        return None
+    return _rule(draft, condition, output, fold=fold)
+
+
+def _refuse_response(draft: RuleDraft, condition: Checked, problems: list[Problem]) -> bool:
+    """Whether the rule asks for a response that it cannot give; that is noted."""
+    text: Text | None = draft.values.get("respond")
+    reason = why_not_deny(condition) if text is not None else None
+    if text is not None and reason is not None:
+        problems.append(text.problem(0, *reason))
+    return reason is not None
 
 
 def _rule(
@@ -141,6 +153,7 @@ def _rule(
         source=values.get("source", SYSCALL_SOURCE),
         output=output,
         fold=fold,
+        respond="deny" if "respond" in values else "",
         condition=condition,
         operands=tuple(operands.values()),
         file=place.file,

@@ -8,6 +8,7 @@ from msgspec import Struct
 from outrider_rules.catalogue import Value
 from outrider_rules.interpret import holds, operand_value
 from outrider_rules.output import Output
+from outrider_rules.respond import Respond
 from outrider_rules.tree import Checked, Operand
 
 Severity = Literal["LOW", "MEDIUM", "HIGH"]
@@ -26,7 +27,8 @@ class Rule(Struct, frozen=True, eq=False):
     `severity` is the rule's own or that of its priority; `finding` its own or `Custom:Runtime/` and its name;
     `event_types` are the values of `evt.type` it can hold for, None where that cannot be told. `output_fields` are
     the fields its output names, `fields` those and the ones its condition decides by. `fold` is the template of
-    `fold_key`: findings of one rule with the same key are one finding told again. Rules are told apart by identity.
+    `fold_key`: findings of one rule with the same key are one finding told again. `respond` is what is to be done
+    before the fact, besides telling. Rules are told apart by identity.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Rule(Struct, frozen=True, eq=False):
     noise: str = ""
     event_types: frozenset[str] | None = None
     fold: Output | None = None
+    respond: Respond = ""
 
     @property
     def where(self) -> str:

@@ -12,7 +12,7 @@ from outrider_rules.specialise import OTHER_TYPES, Specialiser
 
 
 class RuleRow(Struct, frozen=True, gc=False):
-    """One line of `outrider rules list`. `armed` is `armed` or why it is not."""
+    """One line of `outrider rules list`. `armed` is `armed` or why it is not; `respond` is `deny` or nothing."""
 
     name: str
     finding: str
@@ -22,6 +22,7 @@ class RuleRow(Struct, frozen=True, gc=False):
     where: str
     source: str
     tags: tuple[str, ...]
+    respond: str = ""
 
 
 class RuleSet:
@@ -53,6 +54,10 @@ class RuleSet:
         for event_type in event_types:
             self._program(event_type if event_type in self.types else OTHER_TYPES)
 
+    def responding(self) -> "RuleSet":
+        """The armed rules that are asked before the fact."""
+        return RuleSet((rule for rule in self.rules if rule.armed and rule.respond), self.catalogue, self.types)
+
     def rules_for(self, event_type: str) -> list[Rule]:
         """The armed rules that an event of a type meets."""
         return [
@@ -81,6 +86,7 @@ def describe(ruleset: RuleSet) -> list[RuleRow]:
             where=rule.where,
             source=rule.source,
             tags=rule.tags,
+            respond=rule.respond,
         )
         for rule in ruleset.rules
     ]

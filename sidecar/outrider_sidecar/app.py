@@ -14,11 +14,12 @@ from outrider_sidecar.health import Health
 from outrider_sidecar.heartbeat import Heartbeat, Slot
 from outrider_sidecar.intel import Intel, load_intel
 from outrider_sidecar.journal import Journal, load_resume_key
+from outrider_sidecar.journal.directory import check_directory
 from outrider_sidecar.linux import procfs
 from outrider_sidecar.linux.memory import settle_before_fork, use_one_arena
 from outrider_sidecar.log import say
 from outrider_sidecar.memory import Memory
-from outrider_sidecar.modes import Ground, Name, Parts, is_available
+from outrider_sidecar.modes import Ground, Name, Parts, Within, is_available
 from outrider_sidecar.modes.choice import choose_mode, is_on_host
 from outrider_sidecar.modes.task import probe_task, task_parts, traces
 from outrider_sidecar.outlets import JournalSink, LinesSink, Sinks
@@ -30,6 +31,7 @@ from outrider_sidecar.sensors import Capability
 from outrider_sidecar.settings import Settings, token_of
 from outrider_sidecar.shipping import Shipping
 from outrider_sidecar.supervisor import supervise
+from outrider_sidecar.world.kinds import EVENT_TYPES
 from outrider_wire.signing import SigningKey
 
 if TYPE_CHECKING:
@@ -83,8 +85,10 @@ def run_sidecar(settings: Settings) -> int:
 def _prepare(settings: Settings, mode: Name) -> Prepared:
     """Read, probe and compile everything; what is wrong with the settings is found out here."""
     rules, intel = load_rulebook(settings.rules), load_intel(settings.intel)
+    rules.prepare(EVENT_TYPES)  # up to 30 ms a type, in which the engine would see nothing, and shared this way
     token_of(settings)
-    capabilities = probe_mode(mode)
+    check_directory(Path(settings.journal_dir))
+    capabilities = probe_mode(mode, settings)
     for capability in capabilities:
         sees = "sees" if capability.available else "is blind"
         what = f"{capability.sense}: {capability.sensor} {sees}"
@@ -115,25 +119,26 @@ def _run_engine(prepared: Prepared, pipe_fd: int, heartbeat: Heartbeat) -> int:
     shipping = Shipping(settings, journal, prepared.key, load_resume_key(root), prepared.capabilities)
     health = Health(root, prepared.capabilities)
     sinks = _sinks(prepared, journal)
+    within = prepared.parts.enter()
 
     def facts_of(guard: Guard) -> dict[str, Any]:
         said = falco.status() if falco is not None else {}
-        return shipping.status() | guard.facts() | said | {"findings_refused": sinks.refused}
+        return shipping.status() | guard.facts() | within.status(guard) | said | {"findings_refused": sinks.refused}
 
     def begin(guard: Guard) -> bool:
         looked = not prepared.parts.sees_processes or heartbeat[Slot.TRACER_READY] > 0
-        return health.begin(facts_of(guard), seeing=looked and guard.files.important_done())
+        return health.begin(facts_of(guard), seeing=looked and guard.looked_around())
 
     chores = (
-        *prepared.parts.chores(),
+        *within.chores,
         memory.chore,
         SelfCheck().chore,
         shipping.chore,
         lambda guard: health.write(facts_of(guard)),
     )
-    guard = Guard(_plan(prepared, chores, begin), sinks, heartbeat)
+    guard = Guard(_plan(prepared, within, chores, begin), sinks, heartbeat)
     memory.recall(guard)
-    prepared.parts.begin(guard)
+    within.begin(guard)
     shipping.start()
     try:
         guard.run(pipe_fd)
@@ -156,29 +161,35 @@ def _sinks(prepared: Prepared, journal: Journal) -> Sinks:
     return sinks
 
 
-def _plan(prepared: Prepared, chores: Sequence[Callable[[Guard], None]], until_ready: Callable[[Guard], bool]) -> Plan:
+def _plan(
+    prepared: Prepared,
+    within: Within,
+    chores: Sequence[Callable[[Guard], None]],
+    until_ready: Callable[[Guard], bool],
+) -> Plan:
     return Plan(
         agent=prepared.key.agent,
         rules=prepared.ground.rules,
         intel=prepared.intel,
-        own_mnt_ns=prepared.ground.own_mnt_ns,
-        sensors=prepared.parts.sensors(),
+        own_mnt_ns=within.guest_ns,
+        host_net_ns=within.host_net_ns,
+        sensors=within.sensors,
         file_watch_limit=prepared.settings.file_watch_limit,
         expected_drift=prepared.settings.expected_drift,
         replay=Replay(prepared.ground.recorder) if prepared.ground.recorder is not None else None,
-        files=prepared.parts.files,
-        on_program=prepared.parts.on_program,
+        files=within.files,
+        on_program=within.on_program,
         chores=chores,
         until_ready=until_ready,
     )
 
 
-def probe_mode(mode: Name) -> tuple[Capability, ...]:
+def probe_mode(mode: Name, settings: Settings) -> tuple[Capability, ...]:
     """What can be seen here in a mode, each found out by doing it."""
     if mode == "host":
         from outrider_sidecar.modes.host import probe_host
 
-        return probe_host()
+        return probe_host(settings)
     return probe_task()
 
 

@@ -4,7 +4,7 @@ An event updates the world, the rules judge it and what follows from it, and wha
 events are held back a moment, because what is missing is on its way:
 
 - a connection or question whose process is not known yet: its exit stop tells what sockets it still held;
-- the reading of a file by nobody known: the record of the reader's own start comes after what it does first;
+- the reading of a file: the record of its reader's start comes after what the reader does first;
 - an exec of a file that may have changed: the file watch's event may be a few milliseconds behind;
 - what happens in a container that was just seen: the metadata endpoint is being asked for its name.
 """
@@ -22,13 +22,16 @@ from outrider_sidecar.folding import Folding
 from outrider_sidecar.integrity import integrity_finding, storm_finding
 from outrider_sidecar.judgement import make_finding
 from outrider_sidecar.settings import ExpectedDrift
+from outrider_sidecar.world.containers import Container
 from outrider_sidecar.world.drift import Drift
 from outrider_sidecar.world.kinds import event_type
 from outrider_sidecar.world.world import World, same_connection
 from outrider_wire.events import (
     ConnectionOpened,
+    ContainerSeen,
     Event,
     FileChanged,
+    FilesWatched,
     NameQueried,
     ProcessExecuted,
     ProcessExited,
@@ -48,6 +51,8 @@ NAME_WAIT_S: Final = 0.45
 MAX_HELD_BACK: Final = 1_024
 
 Owned = ConnectionOpened | NameQueried | ServerNamed
+OurOwn = ContainerSeen | FilesWatched
+"""Events that say what others mean, or what is seen: nothing that a guarded program did, and no rule's business."""
 Monotonic = Callable[[], float]
 
 
@@ -94,6 +99,8 @@ class Engine:
         self._folding = Folding()
         self._held_back: list[HeldBack] = []
         self.silenced = 0
+        self.left_alone = 0
+        """Events of containers that the settings exclude."""
 
     @property
     def waiting(self) -> bool:
@@ -128,6 +135,8 @@ class Engine:
                 self._release(held)
         for fact in self._world.tick(at_ns):
             self._consider(fact)
+        for seen in self._world.containers.renamed(at_ns):
+            self._sink.event(seen)
 
     def flush(self) -> None:
         """Judge everything that is held back, now: the end has come."""
@@ -159,7 +168,13 @@ class Engine:
         return held.due_s <= now_s and not self._is_early(held, now_s)
 
     def _awaits_name(self, fact: Event) -> bool:
-        return self._world.containers.awaits_name(getattr(fact, "mnt_ns", 0), fact.at_ns)
+        containers = self._world.containers
+        if not containers.may_be_named:
+            return False
+        mnt_ns: int = getattr(fact, "mnt_ns", 0)
+        if not mnt_ns and (actor := self._world.actor_of(fact)) is not None:
+            mnt_ns = actor.mnt_ns
+        return containers.awaits_name(mnt_ns, fact.at_ns)
 
     def _is_early(self, held: HeldBack, now_s: float) -> bool:
         """What is still on its way, because the file watch or we ourselves are behind, is waited for, within reason."""
@@ -173,7 +188,7 @@ class Engine:
         if isinstance(fact, Owned):
             return OWNER_WAIT_S if fact.owner is None else 0.0
         if isinstance(fact, FileChanged):
-            return OWNER_WAIT_S if fact.change == "opened" and fact.actor is None else 0.0
+            return OWNER_WAIT_S if fact.change == "opened" and fact.attribution != "exact" else 0.0
         if isinstance(fact, ProcessExecuted):
             files = (fact.exe, fact.script) if fact.script is not None else (fact.exe,)
             drifts = [self._world.judge(file, fact.mnt_ns) for file in files]
@@ -183,15 +198,30 @@ class Engine:
     def _claim(self, exited: ProcessExited) -> None:
         """Give held-back connections to the process that held their socket at its exit stop."""
         for held in self._held_back:
-            if isinstance(held.event, Owned) and held.event.owner is None and _is_of(held.event, exited):
+            if isinstance(held.event, Owned) and held.event.owner is None and self._is_of(held.event, exited):
                 held.event = _owned_by(held.event, exited.process)
                 held.due_s = 0.0
 
+    def _is_of(self, event: Owned, exited: ProcessExited) -> bool:
+        process = self._world.tree.get(exited.process)
+        if process is not None and not self._world.may_be_of(event, process):
+            return False
+        if isinstance(event, ConnectionOpened):
+            return any(same_connection(event, socket) for socket in exited.sockets)
+        return any(socket.local_port == event.source_port for socket in exited.sockets)
+
     def _judge(self, fact: Event) -> None:
+        context = Context(fact, self._world)
+        if context.container is not None:
+            if context.container.choice.excluded_by:
+                self.left_alone += 1
+                return
+            fact = context.event = self._introduced(fact, context.container)
         self._sink.event(fact)
+        if isinstance(fact, OurOwn):
+            return
         if (finding := integrity_finding(fact, self._world, agent=self._agent)) is not None:
             self._sink.finding(finding)
-        context = Context(fact, self._world)
         for rule in self._rules.evaluate(event_type(fact), context):
             if "drift" in rule.tags and is_expected(self._expected, context):
                 self.silenced += 1
@@ -202,16 +232,18 @@ class Engine:
             elif verdict == "storm begins":
                 self._sink.finding(storm_finding(rule, context, agent=self._agent))
 
+    def _introduced(self, fact: Event, container: Container) -> Event:
+        """The event with its container's mark, after one that says who that is, where that was not said yet."""
+        if container.untold:
+            self._sink.event(self._world.containers.introduce(container, fact.at_ns))
+        if getattr(fact, "mnt_ns", container.mnt_ns):
+            return fact
+        return msgspec.structs.replace(fact, mnt_ns=container.mnt_ns)
+
 
 def _may_change(drift: Drift) -> bool:
     """Whether what the file watch has yet to tell may change the verdict."""
     return drift.verdict == "undecided" or drift.by_silence
-
-
-def _is_of(event: Owned, exited: ProcessExited) -> bool:
-    if isinstance(event, ConnectionOpened):
-        return any(same_connection(event, socket) for socket in exited.sockets)
-    return any(socket.local_port == event.source_port for socket in exited.sockets)
 
 
 def _owned_by(event: Owned, process: ProcessId) -> Owned:

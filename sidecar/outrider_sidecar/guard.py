@@ -23,10 +23,11 @@ from outrider_sidecar.intake import Intake, read_pipe
 from outrider_sidecar.intel import Intel
 from outrider_sidecar.linux import procfs
 from outrider_sidecar.linux.latefacts import ProcFacts
-from outrider_sidecar.linux.sock_diag import SocketTable
+from outrider_sidecar.linux.namespace_sockets import NamespaceSockets
+from outrider_sidecar.linux.netns import network_of
 from outrider_sidecar.log import say
 from outrider_sidecar.replay import Replay
-from outrider_sidecar.sensors import FileWatch, Sensor
+from outrider_sidecar.sensors import FileWatch, Follower, Sensor
 from outrider_sidecar.sensors.buildids import BuildIds
 from outrider_sidecar.sensors.files import FileSensor
 from outrider_sidecar.sensors.files.scan import Bounds
@@ -37,6 +38,7 @@ from outrider_sidecar.settings import ExpectedDrift
 from outrider_sidecar.world.containers import Container, Containers
 from outrider_sidecar.world.drift import DriftRecord, DriftState
 from outrider_sidecar.world.lineage import Held
+from outrider_sidecar.world.networks import Networks
 from outrider_sidecar.world.shells import Shells
 from outrider_sidecar.world.ties import TieTracker
 from outrider_sidecar.world.tree import Process, ProcessTree
@@ -69,6 +71,8 @@ class Plan(Struct, frozen=True):
     rules: RuleSet
     intel: Intel
     own_mnt_ns: int = 0
+    host_net_ns: int = 0
+    """The network namespace of a host whose tasks are guarded; 0 where one task is."""
     baseline_ns: int = 0
     sensors: Sequence[Sensor] = ()
     file_watch_limit: int = 12_000
@@ -94,8 +98,8 @@ class Guard:
         self.intake = Intake(clock_ns=time.time_ns)
         self.tree = ProcessTree()
         self.containers = Containers(self._new_drift, own_mnt_ns=plan.own_mnt_ns)
-        self._sockets: SocketTable | None = None
-        self.earlier_drift: Callable[[int], DriftState | None] = lambda _: None
+        self._sockets = NamespaceSockets()
+        self.earlier_drift: Callable[[int, str], DriftState | None] = lambda *_: None
         """What an earlier sidecar remembered of a container."""
         self.unguarded_for_ms = 0
         self._chores_due = False
@@ -115,17 +119,20 @@ class Guard:
             containers=lambda: [(c.mnt_ns, c.drift.baseline_ns) for c in self.containers.all()],
             living=self._running,
         )
+        networks = Networks(self.containers, host_net_ns=plan.host_net_ns)
         shells = Shells(self._build_ids.of_process, self._build_ids.of_shells)
         self.world = World(
             tree=self.tree,
             containers=self.containers,
             shells=shells,
-            ties=TieTracker(self.tree, shells, self._look, clock=time.monotonic),
+            ties=TieTracker(self.tree, shells, self._look, clock=time.monotonic, near=networks.neighbours),
             intel=plan.intel,
             started_at=started_at_ns,
             ordered_libraries=self._orders.of,
             exit_libraries=self._exit_libraries,
             on_program=self._follow,
+            network_of=network_of,
+            networks=networks,
             late=ProcFacts(self._pids_of),
         )
         self.engine = Engine(
@@ -154,6 +161,13 @@ class Guard:
         """What is guarded now, for health."""
         files = {"watched": self.files.directories, "settled": self.files.settled(), "left": self.files.left}
         return {"guarded": len(self.tree.living()), "files": files}
+
+    def looked_around(self) -> bool:
+        """Whether what matters most is seen: the most important files, and whatever sensors find by themselves."""
+        return self.files.important_done() and all(follower.looked for follower in self._followers())
+
+    def _followers(self) -> list[Follower]:
+        return [sensor for sensor in self.plan.sensors if isinstance(sensor, Follower)]
 
     def _loop(self) -> None:
         next_tick_s = next_chores_s = 0.0
@@ -215,9 +229,9 @@ class Guard:
             say(f"{sensor.name} cannot see: {error}", sensor=sensor.name)
             self.intake.put(SightLost(time.time_ns(), sensor.name, str(error)))
 
-    def _new_drift(self, mnt_ns: int, started_ns: int) -> DriftRecord:
+    def _new_drift(self, mnt_ns: int, started_ns: int, container_id: str) -> DriftRecord:
         watched_since = partial(self.files.watched_since, mnt_ns)
-        earlier = self.earlier_drift(mnt_ns)
+        earlier = self.earlier_drift(mnt_ns, container_id)
         if earlier is not None:
             return DriftRecord.restore(earlier, watched_since)
         return DriftRecord(self.plan.baseline_ns or started_ns, watched_since)
@@ -229,6 +243,8 @@ class Guard:
             return  # ECS's pause process: alone in its container, which nobody can write to
         if container.mnt_ns not in self._places:
             self._chores_due = True  # it has no name yet: ask now, an attack may be its next step
+            for follower in self._followers():
+                follower.look_again()
         places = self._places.setdefault(container.mnt_ns, set())
         wanted = {path.rpartition("/")[0] for path in _program_paths(process)} - places - {""}
         if (places and not wanted) or len(places) >= MAX_PLACES:
@@ -272,11 +288,9 @@ class Guard:
     def _look(self, processes: Iterable[Process]) -> tuple[list[Held], Mapping[int, SocketFacts]]:
         return look_at(processes, self._find_sockets)
 
-    def _find_sockets(self, inodes: Iterable[int]) -> Mapping[int, SocketFacts]:
-        if self._sockets is None:
-            self._sockets = SocketTable()
+    def _find_sockets(self, inodes: Iterable[int], pids: Iterable[int]) -> Mapping[int, SocketFacts]:
         try:
-            return self._sockets.find(inodes)
+            return self._sockets.find(inodes, pids)
         except (OSError, ProcessGone):
             return {}
 

@@ -35,6 +35,9 @@ class Slot(IntEnum):
     PROCESSES_SEEN = 13  # tracer: processes started, in this life
     GATE_BEAT = 14  # gate
     GATE_STARTS = 15  # supervisor
+    EXECS_SEEN = 16  # lookout: programs whose start was seen, over all of its lives
+    EXECS_COMPLETED = 17  # lookout: of them, not all could be read of the process, but which program it was is known
+    EXECS_POOR = 18  # lookout: of them, not even that
 
 
 class Heartbeat:

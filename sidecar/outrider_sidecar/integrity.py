@@ -3,7 +3,7 @@
 from outrider_rules import Rule
 from outrider_sidecar.fields.context import Context
 from outrider_sidecar.folding import STORM
-from outrider_sidecar.judgement import finding_id, process_view
+from outrider_sidecar.judgement import finding_id, process_view, unnamed_task
 from outrider_sidecar.world.world import World
 from outrider_wire.events import Event, ProcessStarted, SightLost
 from outrider_wire.findings import Finding
@@ -17,6 +17,8 @@ _SENSE_LOST_REMEDY = (
 def integrity_finding(event: Event, world: World, *, agent: str) -> Finding | None:
     """The finding that an event itself is, or None; a standing limit is told of by log, health and batch instead."""
     if isinstance(event, SightLost):
+        if event.tampered:
+            return _tampered(event, world, agent)
         return None if event.standing else _sight_lost(event, world, agent)
     if isinstance(event, ProcessStarted) and event.untraced:
         return _untraced(event, world, agent)
@@ -35,12 +37,12 @@ def storm_finding(rule: Rule, context: Context, *, agent: str) -> Finding:
         at=to_rfc3339(at_ns),
         process=process_view(context.process, context) if context.process else None,
         container=context.container.view if context.container else None,
-        evidence={"rule": rule.name, "finding": rule.finding, "told": STORM},
+        evidence={"rule": rule.name, "finding": rule.finding, "told": STORM, **unnamed_task(context)},
         attribution="exact",
         description=f"{rule.name} held more than {STORM} times in a minute; a flood may be meant to hide one of them.",
         remedy="Look at the events of that minute: they hold what the findings do not. Stop the task if in doubt.",
         tags=["integrity"],
-        task=context.world.containers.task,
+        task=context.task,
         agent=agent,
     )
 
@@ -70,6 +72,26 @@ def _sight_lost(event: SightLost, world: World, agent: str) -> Finding:
     )
 
 
+def _tampered(event: SightLost, world: World, agent: str) -> Finding:
+    return Finding(
+        id=finding_id(agent, f"SidecarTampered/{event.sense}/{event.reason}", event.at_ns, None),
+        type="Outrider:Integrity/SidecarTampered",
+        rule="Sidecar Tampered",
+        severity="HIGH",
+        title="Somebody changed what the sidecar itself may do",
+        at=to_rfc3339(event.at_ns),
+        process=None,
+        container=None,
+        evidence={"sense": event.sense, "reason": event.reason},
+        attribution="exact",
+        description=f"{event.reason}; nothing ordinary does that, and it can starve the sidecar or end it first.",
+        remedy="Treat a container of the task whose programs run as root as an intruder's, and stop the task.",
+        tags=["integrity", "mitre_defense_evasion", "T1562.001"],
+        task=world.containers.task,
+        agent=agent,
+    )
+
+
 def _untraced(event: ProcessStarted, world: World, agent: str) -> Finding:
     context = Context(event, world)
     process = world.tree.get(event.process)
@@ -82,11 +104,11 @@ def _untraced(event: ProcessStarted, world: World, agent: str) -> Finding:
         at=to_rfc3339(event.at_ns),
         process=process_view(process, context) if process else None,
         container=context.container.view if context.container else None,
-        evidence={"clone_flag": "CLONE_UNTRACED"},
+        evidence={"clone_flag": "CLONE_UNTRACED", **unnamed_task(context)},
         attribution="exact",
         description="A traced process made a child with CLONE_UNTRACED; nothing ordinary does that.",
         remedy="Treat the process and its parent as an intruder's. It is traced again from here on.",
         tags=["integrity", "mitre_defense_evasion", "T1622"],
-        task=world.containers.task,
+        task=context.task,
         agent=agent,
     )

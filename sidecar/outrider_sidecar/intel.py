@@ -5,7 +5,6 @@ than mining; `#` begins a comment. The small built-in list is of mining pools wh
 """
 
 from collections.abc import Iterable
-from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -61,7 +60,7 @@ def parse_list(text: str, *, source: str) -> dict[str, str]:
 
 def load_intel(paths: Iterable[str]) -> Intel:
     """The built-in list and the user's. Raises ConfigError."""
-    builtin = resources.files("outrider_sidecar").joinpath("mining_pools.txt").read_text()
+    builtin = Path(__file__).with_name("mining_pools.txt").read_text()
     domains = parse_list(builtin, source="built-in list of mining pools")
     for path in paths:
         try:

@@ -26,15 +26,21 @@ def make_finding(rule: Rule, context: Context, *, agent: str = "") -> Finding:
         at=at,
         process=process_view(process, context) if process else None,
         container=context.container.view if context.container else None,
-        evidence={name: _plain(value) for name, value in rule.evidence(context).items()},
+        evidence={name: _plain(value) for name, value in rule.evidence(context).items()} | unnamed_task(context),
         attribution=context.world.attribution_of(context.event),
         description=rule.render(context).strip(),
         remedy=rule.remedy.strip(),
         priority=rule.priority,
         tags=list(rule.tags),
-        task=context.world.containers.task,
+        task=context.task,
         agent=agent,
     )
+
+
+def unnamed_task(context: Context) -> dict[str, Evidence]:
+    """The id of a task whose ARN nobody told: the cgroup path alone says so much."""
+    task, container = context.task, context.container
+    return {"ecs.task_id": container.task_id} if container is not None and task is not None and not task.arn else {}
 
 
 def _plain(value: Value) -> Evidence:
@@ -53,7 +59,7 @@ def process_view(process: Process, context: Context) -> ProcessView:
         uid=process.uid,
         ancestry=[
             Ancestor(pid=a.id.pid, name=a.name, exe=a.exe.path, cmdline=a.cmdline[:MAX_COMMAND])
-            for a in context.world.tree.ancestors(process)
+            for a in (context.ancestors if process is context.process else context.world.tree.ancestors(process))
         ],
         started_at=to_rfc3339(process.started_at_ns) if process.started_at_ns else "",
     )

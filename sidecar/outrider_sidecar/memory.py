@@ -81,6 +81,9 @@ class Memory:
         except OSError:
             return
 
-    def _earlier(self, mnt_ns: int) -> DriftState | None:
+    def _earlier(self, mnt_ns: int, container_id: str) -> DriftState | None:
+        """What was kept of that container: a namespace's number alone may be another's by now."""
         before = self._before.pop(mnt_ns, None)
-        return before.drift if before is not None else None
+        if before is None or (container_id and before.id and container_id != before.id):
+            return None
+        return before.drift

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from outrider_sidecar.decode.metadata import TaskFacts
 from outrider_sidecar.log import say
 from outrider_sidecar.metadata import fetch_self, fetch_task
+from outrider_sidecar.notices import tell_notices
 from outrider_wire.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Naming:
     def chore(self, guard: "Guard") -> None:
         """Ask where somebody is nameless, in a thread: at once for a new container, then not too often."""
         guard.containers.may_be_named = bool(self._uri)
+        tell_notices(guard)
         count = len(guard.containers.all())
         if count != self._known:
             self._known, self._tries, self._next_s = count, 0, 0.0
@@ -51,7 +53,7 @@ class Naming:
                 say(f"containers are not named yet: {error}")
             self._asking = False
             return
-        guard.intake.put(lambda: self._learn(guard, facts))
+        guard.intake.put_first(lambda: self._learn(guard, facts))
 
     def _learn(self, guard: "Guard", facts: TaskFacts) -> None:
         guard.containers.learn(facts, self_id=self._self_id)

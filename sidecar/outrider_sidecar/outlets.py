@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Final
 
@@ -11,7 +11,7 @@ import msgspec
 
 from outrider_sidecar.engine import Sink
 from outrider_sidecar.journal import Journal
-from outrider_wire.events import Event, ProcessExited, ProcessStarted
+from outrider_wire.events import ContainerSeen, Event, ProcessExited, ProcessStarted
 from outrider_wire.findings import Finding
 
 NOT_SENT: Final = (ProcessStarted, ProcessExited)
@@ -21,16 +21,32 @@ MAX_REFUSALS: Final = 64
 """Most places and reasons of refusal that are told apart."""
 
 
+MAX_KNOWN: Final = 1_024
+"""Most containers whose names are kept to introduce their events."""
+
+
 class JournalSink:
-    """Records what is to be sent."""
+    """Records what is to be sent. Each segment tells who a container is before the first of its events."""
 
     def __init__(self, journal: Journal, *, events: bool) -> None:
         self._journal = journal
         self._events = events
+        self._known: OrderedDict[int, ContainerSeen] = OrderedDict()
 
     def event(self, event: Event) -> None:
-        if self._events and not isinstance(event, NOT_SENT):
-            self._journal.append_event(event)
+        if isinstance(event, ContainerSeen):
+            self._meet(event)
+        elif self._events and not isinstance(event, NOT_SENT):
+            self._journal.append_event(event, about=self._known.get(getattr(event, "mnt_ns", 0)))
+
+    def _meet(self, seen: ContainerSeen) -> None:
+        """What is new of a container whose events may be on their way is told at once, else with its first."""
+        is_known = self._known.pop(seen.mnt_ns, None) is not None
+        self._known[seen.mnt_ns] = seen
+        if len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
+        if is_known and self._events:
+            self._journal.append_event(seen)
 
     def finding(self, finding: Finding) -> None:
         self._journal.append_finding(finding)

@@ -1,9 +1,9 @@
 """The rules that are in force: the built-in pack, then the user's files in their order; and how each of them stands."""
 
 from collections.abc import Iterable, Sequence
-from importlib import resources
 from pathlib import Path
 
+import outrider_rules
 from outrider_rules import Arming, RulesError, RuleSet, RuleSource, arm, count_states, load_rules
 from outrider_sidecar.fields.catalogue import CATALOGUE
 from outrider_sidecar.fields.supply import Mode, sight_here
@@ -18,7 +18,7 @@ MAX_REASON = 2_000
 
 def builtin_source() -> RuleSource:
     """Outrider's own pack."""
-    return RuleSource(PACK, resources.files("outrider_rules").joinpath("packs", PACK).read_text())
+    return RuleSource(PACK, Path(outrider_rules.__file__).with_name("packs").joinpath(PACK).read_text())
 
 
 def user_sources(paths: Iterable[str]) -> list[RuleSource]:
@@ -55,14 +55,19 @@ def arm_rulebook(
     return rules_capability(armings)
 
 
-def rules_capability(armings: Sequence[Arming]) -> Capability:
-    """How many rules are armed, armed by substitution, blind here and off, and the names of the blind ones."""
+def count_text(armings: Sequence[Arming]) -> str:
+    """`9 armed, 0 armed by substitution, 0 blind here, 0 off`."""
     counts = count_states(armings)
-    blind = [arming.rule for arming in armings if arming.enabled and arming.state == "blind"]
-    text = (
+    return (
         f"{counts['armed']} armed, {counts['substituted']} armed by substitution, "
         f"{counts['blind']} blind here, {counts['off']} off"
     )
+
+
+def rules_capability(armings: Sequence[Arming]) -> Capability:
+    """How many rules are armed, armed by substitution, blind here and off, and the names of the blind ones."""
+    counts, text = count_states(armings), count_text(armings)
+    blind = [arming.rule for arming in armings if arming.enabled and arming.state == "blind"]
     if blind:
         text += f"; blind: {', '.join(blind)}"
     return Capability("rules", "rules", bool(counts["armed"] or counts["substituted"]), text[:MAX_REASON])

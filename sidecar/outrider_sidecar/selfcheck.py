@@ -43,13 +43,13 @@ class SelfCheck:
             return
         self._next_s = now_s + CHECK_EVERY_S
         for reason in self.changes():
-            guard.intake.put(SightLost(time.time_ns(), "sidecar", reason))
+            guard.intake.put(SightLost(time.time_ns(), "sidecar", reason, tampered=True))
 
     def changes(self) -> list[str]:
         """What differs from when this was last asked, in words."""
         before, self._standing = self._standing, self._read()
         return [
-            f"{what} was changed from outside, from {before[what]} to {value}: somebody tampers with the sidecar"
+            f"{what} was changed from outside, from {before[what]} to {value}"
             for what, value in self._standing.items()
             if what in before and before[what] != value
         ]

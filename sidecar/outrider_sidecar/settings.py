@@ -4,7 +4,6 @@ The environment wins over the file. Unknown keys are refused with the nearest kn
 is silently ignored would leave somebody unguarded.
 """
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -170,6 +169,8 @@ def _key_of(variable: str) -> str | None:
 def _known(key: str, place: str, *, show: Any = str) -> None:
     if key in Settings.__struct_fields__:
         return
+    import difflib  # only for a mistake
+
     near = difflib.get_close_matches(key, Settings.__struct_fields__, n=1)
     known = ", ".join(map(show, Settings.__struct_fields__))
     hint = f"; did you mean {show(near[0])}?" if near else f"; known are {known}"

@@ -10,8 +10,8 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from outrider_sidecar.backoff import Backoff
@@ -47,8 +47,7 @@ def _say_nothing(word: str, sentence: str) -> None:
     del word, sentence
 
 
-@dataclass
-class ShipperStatus:
+class ShipperStatus(Struct):
     """How delivery goes. `last_error` is empty while it goes well."""
 
     enrolled: bool = False

@@ -17,7 +17,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -43,7 +42,10 @@ Sight = Callable[[int, Heartbeat, int, int], int]
 """The whole life of a process that feeds the pipe: (its write end, the beats, the supervisor's pid, which start)."""
 
 NAME: Final = "outrider"
-TICK_S: Final = 0.08
+TICK_S: Final = 0.16
+"""Between two looks while every child runs. Less than the silence (STANDING_NS) after which others look at us."""
+QUICK_TICK_S: Final = 0.08
+"""Between two looks while one is stopped or gone, which the kernel says at once."""
 READY_WAIT_S: Final = 3.0
 BACKOFF_FIRST_S: Final = 0.01
 BACKOFF_MOST_S: Final = 0.25
@@ -64,6 +66,7 @@ class Child:
         self.run = run
         self.pid = 0
         self.watch: Watch | None = None
+        self.stopped = False
         self.died_ns = 0
         self.start_at_s = 0.0
         self._started_s = 0.0
@@ -76,6 +79,7 @@ class Child:
         self._started_s = now_s
         self.pid = _fork(self.run, heartbeat[self.starts])
         self.watch = Watch(self.pid, self.beat)
+        self.stopped = False
 
     def died(self, now_s: float) -> None:
         """Note its end and when to start it again: at once after a long life, later and later after short ones."""
@@ -136,7 +140,7 @@ class Supervisor:
             self._kill_hung()
             self._say_when_sight_is_back()
             waiting = self._mind_the_gate(now_s - started_s)
-            self._wait(0.002 if waiting else TICK_S)
+            self._wait(0.002 if waiting else self._pause_s())
         return self._end()
 
     def _is_over(self) -> bool:
@@ -156,6 +160,9 @@ class Supervisor:
         for child in self._children:
             if child.watch and child.watch.is_standing(self.heartbeat, now_ns):
                 os.kill(child.pid, signal.SIGKILL)
+
+    def _pause_s(self) -> float:
+        return QUICK_TICK_S if any(child.stopped or not child.pid for child in self._children) else TICK_S
 
     def _mind_the_gate(self, waited_s: float) -> bool:
         """Open the command's gate once it is seized; whether it still waits."""
@@ -182,17 +189,26 @@ class Supervisor:
     def _reap(self) -> None:
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
             except ChildProcessError:
                 return
             if not pid:
                 return
             if self._command and pid == self._command.pid:
                 self._command_changed(status)
-            elif not os.WIFSTOPPED(status):
+            elif os.WIFSTOPPED(status) or os.WIFCONTINUED(status):
+                self._child_changed(pid, stopped=os.WIFSTOPPED(status))
+            else:
                 self._child_died(pid, status)
 
+    def _child_changed(self, pid: int, *, stopped: bool) -> None:
+        for child in self._children:
+            if child.pid == pid:
+                child.stopped = stopped
+
     def _command_changed(self, status: int) -> None:
+        if os.WIFCONTINUED(status):
+            return
         if not os.WIFSTOPPED(status):
             self._command_status = status
             return
@@ -337,6 +353,8 @@ def _fork(run: Callable[[int], int], generation: int) -> int:
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else FAILED
     except BaseException:  # noqa: BLE001  # the top of a process: nobody above could say what happened
+        import traceback
+
         traceback.print_exc()
     finally:
         sys.stdout.flush()

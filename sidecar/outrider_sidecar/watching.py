@@ -19,6 +19,7 @@ from outrider_sidecar.sensors.files import probe_inotify
 from outrider_sidecar.sensors.owners import OwnerFinder
 from outrider_sidecar.sensors.packets import PacketSensor, probe_packet
 from outrider_sidecar.supervisor import supervise
+from outrider_sidecar.world.kinds import EVENT_TYPES
 from outrider_wire.events import Event
 from outrider_wire.findings import Finding
 
@@ -43,6 +44,7 @@ def watch_command(
 
     Findings that a sink could not take are told of on standard error before that.
     """
+    rules.prepare(EVENT_TYPES)
     baseline_ns = time.time_ns()
     attach = any(c.sensor == "attach" and c.available for c in capabilities)
     packets = any(c.sensor == "packet" and c.available for c in capabilities)

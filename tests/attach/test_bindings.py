@@ -3,12 +3,14 @@
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from outrider_sidecar.linux import birth, execfacts, procfs, ptrace
+from outrider_sidecar.linux import execfacts, procfs, ptrace
 
 oracle = pytest.importorskip("ptrace.binding.func")
+linux_proc = pytest.importorskip("ptrace.linux_proc")
 
 
 @pytest.mark.parametrize(
@@ -42,13 +44,16 @@ def test_no_option_kills_tracees():
     assert not (ptrace.LEADER_OPTIONS | ptrace.THREAD_OPTIONS) & exit_kill
 
 
-def test_a_stat_line_means_the_same_to_both_parsers():
-    """The exec stop's parser and procfs agree on a real process."""
-    with open("/proc/self/stat", "rb") as file:
-        raw = file.read()
-    ours, theirs = birth.parse_birth(raw), procfs.parse_stat(raw)
-    names = ("comm", "state", "ppid", "pgid", "sid", "tty", "start_ticks")
-    assert [getattr(ours, name) for name in names] == [getattr(theirs, name) for name in names]
+def test_a_stat_line_means_what_python_ptrace_and_the_kernel_say():
+    """Fields counted from the last parenthesis agree with an independent parser and with the system calls."""
+    ours, theirs = procfs.read_stat(os.getpid()), linux_proc.readProcessStat(os.getpid())
+    assert (ours.pid, ours.ppid, ours.pgid, ours.sid) == (os.getpid(), os.getppid(), os.getpgrp(), os.getsid(0))
+    assert (ours.tty, ours.start_ticks) == (theirs.tty_nr, theirs.starttime)
+    (stack,) = [
+        line.split()[0] for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith("[stack]")
+    ]
+    begin, end = (int(address, 16) for address in stack.split("-"))
+    assert begin <= ours.stack < end
 
 
 def test_facts_of_a_running_process_agree_with_those_of_its_stack():

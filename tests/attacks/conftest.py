@@ -4,22 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lab_tasks import lab_machine  # noqa: F401  (a fixture)
 
 from outrider_lab.attacks import SCENARIOS
 from outrider_lab.attacks.play import prepare_mounts
-from outrider_lab.needs import check_needs
 from outrider_lab.settings import MAIN, ContainerSettings, guarded_task
 from outrider_lab.task import Task
-from outrider_wire.errors import Unavailable
-
-
-@pytest.fixture(scope="session", autouse=True)
-def needs() -> None:
-    """A machine where there can be no lab skips, and says why."""
-    try:
-        check_needs()
-    except Unavailable as unavailable:
-        pytest.skip(f"no lab here: {unavailable}")
 
 
 @pytest.fixture(scope="module")
@@ -35,5 +25,3 @@ def task(folder: Path) -> Iterator[Task]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for keys that both sides of a scenario need."""
     return tmp_path_factory.mktemp("scenario")
-
-

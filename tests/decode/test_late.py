@@ -47,7 +47,7 @@ def test_a_bind_mount_is_told_from_a_whole_file_system():
         b"37 35 0:5 / /proc rw - proc proc rw\n38 35 0:6 /kcore /proc/kcore ro - proc proc rw\n"
     )
     first, second, third = parse_mounts(raw)
-    assert first == Mount("/srv/my data", "/mnt", "rw,noatime", "ext3")
+    assert first == Mount("/srv/my data", "/mnt", "rw,noatime", "ext3", 36)
     assert [mount.is_bind for mount in (first, second, third)] == [True, False, False]
 
 

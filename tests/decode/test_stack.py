@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outrider_sidecar.linux.birth import parse_birth, parse_ids
+from outrider_sidecar.decode.status import parse_ids
 from outrider_sidecar.linux.exitfacts import mapped_files
+from outrider_sidecar.linux.procfs import parse_stat
 from outrider_sidecar.linux.stack import InitialStack, decode_stack, is_64_bit
 from outrider_sidecar.sensors.attach.seize import Standing, parse_standing
 
@@ -84,7 +85,7 @@ def test_any_words_give_a_stack_or_value_error(words):
         pass
 
 
-@pytest.mark.parametrize("parse", [parse_birth, parse_ids, parse_standing, lambda raw: list(mapped_files(raw))])
+@pytest.mark.parametrize("parse", [parse_stat, parse_ids, parse_standing, lambda raw: list(mapped_files(raw))])
 def test_any_bytes_give_facts_or_value_error(parse):
     """Every parser of /proc text returns its type or raises ValueError."""
 

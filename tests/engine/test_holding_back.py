@@ -1,8 +1,9 @@
 """What the engine holds back a moment, and for what."""
 
-from transcripts import Transcript, file, ran
+from transcripts import NS, Transcript, at, file, pid, ran
 
 from outrider_sidecar.decode.metadata import ContainerFacts, TaskFacts
+from outrider_wire.events import FileChanged, ProcessId
 from outrider_wire.findings import TaskView
 
 ID = "0123456789abcdef0123456789abcdef-1234567890"
@@ -50,3 +51,49 @@ def test_what_is_behind_is_waited_for():
     behind = False
     story.engine.tick(0)
     assert len(story.found) == 1
+
+
+def read(*, when: float, actor: ProcessId | None = None) -> FileChanged:
+    how = "inferred" if actor is not None else "unknown"
+    return FileChanged(at(when), "opened", file("/etc/shadow"), mnt_ns=NS, actor=actor, attribution=how)
+
+
+def test_a_reading_waits_for_the_record_of_its_readers_start():
+    """The watch wakes at once and the record comes after: the shell that named the file was to become the reader."""
+    story = Transcript()
+    story.tell(ran(1, "/usr/sbin/nginx", parent=None, when=1))
+    story.handle(ran(5, "/bin/sh", "sh", "-c", "exec cat /etc/shadow", when=50))
+    story.handle(read(when=60))
+    story.handle(ran(5, "/bin/cat", "cat", "/etc/shadow", when=55))
+    story.let_pass(0.1)
+    (told,) = [event for event in story.told if isinstance(event, FileChanged)]
+    assert (told.actor, told.attribution) == (pid(5), "inferred")
+    process = story.world.tree.get(told.actor)
+    assert process is not None
+    assert process.exe.path == "/bin/cat"
+
+
+def test_a_reader_that_was_seen_is_waited_for_all_the_same():
+    """Who holds the file is known before what it runs is."""
+    story = Transcript()
+    story.handle(read(when=60, actor=pid(5)))
+    assert story.told == []
+    story.handle(ran(5, "/bin/cat", "cat", "/etc/shadow", when=55))
+    story.let_pass(0.1)
+    assert [event.actor for event in story.told if isinstance(event, FileChanged)] == [pid(5)]
+
+
+def test_a_reading_by_nobody_who_names_the_file_stays_nobodys():
+    """Told after its wait, without a process that nobody knows."""
+    story = Transcript()
+    story.tell(ran(1, "/usr/sbin/nginx", parent=None, when=1))
+    story.tell(read(when=60))
+    assert [event.actor for event in story.told if isinstance(event, FileChanged)] == [None]
+
+
+def test_a_reading_whose_process_the_kernel_told_is_judged_at_once():
+    """Nothing is to come that would tell more."""
+    story = Transcript()
+    event = FileChanged(at(60), "opened", file("/etc/shadow"), mnt_ns=NS, actor=pid(5), attribution="exact")
+    story.handle(event)
+    assert story.told == [event]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from outrider_lab.compatibility import STOCK_FILES
+from outrider_lab.attacks.falco.stage import STOCK_FILES
 
 SHARED = Path(__file__).parents[3] / "shared" / "corpora" / "falco-rules"
 

@@ -22,7 +22,7 @@ from outrider_lab.settings import *
 from outrider_lab.task import Task
 sidecar = ContainerSettings(name=SIDECAR, command=("/bin/sleep", "1000"), read_only_root=True)
 task = Task(TaskSettings(sidecar=sidecar, ready_timeout_s=0)).start()
-print(task._keeper.pid, task.supervisor_pid, flush=True)
+print(task.keeper_pid, task.supervisor_pid, flush=True)
 try:
     time.sleep(60)
 finally:
@@ -50,7 +50,7 @@ def test_a_task_starts_within_two_seconds_and_ends_with_nothing_left(stand_in: T
     began = time.monotonic()
     task = Task(stand_in).start()
     took_s = time.monotonic() - began
-    keeper = task._keeper.pid
+    keeper = task.keeper_pid
     inside = {os.readlink(f"/proc/{task.supervisor_pid}/ns/{kind}") for kind in ("net", "pid")}
     assert left.cgroups_of(keeper)
     task.close()
@@ -151,3 +151,42 @@ def test_a_command_that_is_not_there_is_told(stand_in: TaskSettings):
     with pytest.raises(LabError, match="nowhere"):
         task.start()
     assert is_gone(task.supervisor_pid)
+
+
+HOST_ASKER = """
+import time
+from outrider_lab.host.lab import HostLab
+from outrider_lab.host.settings import HostSettings
+command = ("/bin/sh", "-c", "trap '' TERM; setsid sleep 1000 & sleep 1000")
+lab = HostLab(HostSettings(command=command, ready_timeout_s=0)).start()
+print(lab.keeper_pid, lab.supervisor_pid, *lab.outrider_pids(), flush=True)
+try:
+    time.sleep(60)
+finally:
+    lab.close()
+"""
+
+
+@pytest.mark.parametrize("victim", ["asker", "keeper", "supervisor"])
+def test_kill_9_leaves_nothing_of_a_container_instance(victim: str, left):
+    """Nor of the host process, which is outside the lab's PID namespace; what it had started goes with the keeper."""
+    mounts = left.mounts()
+    asker = subprocess.Popen([sys.executable, "-c", HOST_ASKER], stdout=subprocess.PIPE)
+    keeper, supervisor, host, *started = (int(word) for word in asker.stdout.readline().split())
+    inside = {os.readlink(f"/proc/{supervisor}/ns/{kind}") for kind in ("net", "pid")}
+    assert started
+    os.kill({"asker": asker.pid, "keeper": keeper, "supervisor": supervisor}[victim], signal.SIGKILL)
+    try:
+        assert wait_for(lambda: is_gone(supervisor) and is_gone(host))
+        assert wait_for(lambda: not inside & left.namespaces())
+        if victim == "keeper":  # nobody adopts what a stand-in started; the real one's children watch their parent
+            for pid in started:
+                os.kill(pid, signal.SIGKILL)
+            subprocess.run([sys.executable, "-c", "from outrider_lab.cgroups import sweep; sweep()"], check=True)
+        assert wait_for(lambda: all(is_gone(pid) for pid in started))
+        assert wait_for(lambda: not left.cgroups_of(keeper))
+        assert left.mounts() == mounts
+    finally:
+        asker.kill()
+        asker.wait()
+        asker.stdout.close()

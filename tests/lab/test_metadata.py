@@ -11,7 +11,7 @@ TASK = TaskFacts("aa", "203.0.113.10", (APP, ContainerFacts("aa-2", "outrider", 
 
 def test_a_container_is_told_of_at_its_own_path():
     """The path with a container's id gives that container, with its real time of creation."""
-    document = answer_path(TASK, "/v4/aa-1")
+    document = answer_path([TASK], "/v4/aa-1")
     assert document is not None
     assert (document["Name"], document["DockerId"]) == ("app", "aa-1")
     assert document["CreatedAt"] == "2023-11-14T22:13:20.000000001Z"
@@ -19,7 +19,7 @@ def test_a_container_is_told_of_at_its_own_path():
 
 def test_a_container_that_does_not_run_yet_has_no_times():
     """Before it is made, a container is pulled and has neither CreatedAt nor StartedAt."""
-    document = answer_path(TASK, "/v4/aa-2")
+    document = answer_path([TASK], "/v4/aa-2")
     assert document is not None
     assert document["KnownStatus"] == "PULLED"
     assert not {"CreatedAt", "StartedAt"} & document.keys()
@@ -27,18 +27,18 @@ def test_a_container_that_does_not_run_yet_has_no_times():
 
 def test_the_task_lists_its_containers():
     """Below the container's path, /task gives the whole task, pending until all run."""
-    document = answer_path(TASK, "/v4/aa-2/task")
+    document = answer_path([TASK], "/v4/aa-2/task")
     assert document is not None
     assert [container["Name"] for container in document["Containers"]] == ["app", "outrider"]
     assert document["KnownStatus"] == "PENDING"
-    running = answer_path(replace(TASK, containers=(APP,)), "/v4/aa-1/task")
+    running = answer_path([replace(TASK, containers=(APP,))], "/v4/aa-1/task")
     assert running is not None
     assert running["KnownStatus"] == "RUNNING"
 
 
 def test_other_paths_are_not_found():
     """Unknown containers and unknown documents are not there."""
-    assert [answer_path(TASK, path) for path in ("/", "/v4", "/v4/bb", "/v4/aa-1/stats", "/v3/aa-1")] == [None] * 5
+    assert [answer_path([TASK], path) for path in ("/", "/v4", "/v4/bb", "/v4/aa-1/stats", "/v3/aa-1")] == [None] * 5
 
 
 def test_times_keep_their_nanoseconds():

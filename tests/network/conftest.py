@@ -194,3 +194,17 @@ def wire() -> Iterator[Wire]:
         yield joined
     finally:
         joined.close()
+
+
+@pytest.fixture
+def fresh(wire: Wire) -> Iterator[Callable[[], Namespace]]:
+    """Makes namespaces with nothing but loopback, for one test. (`wire` finds out whether any can be made.)"""
+    made: list[Namespace] = []
+
+    def make() -> Namespace:
+        made.append(Namespace())
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()

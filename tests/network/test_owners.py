@@ -7,8 +7,10 @@ import sys
 
 import pytest
 
+from outrider_sidecar.linux.netns import network_of, own_network
 from outrider_sidecar.linux.procfs import list_pids, read_stat
 from outrider_sidecar.linux.unyielding import DescriptorReader
+from outrider_sidecar.sensors import owners
 from outrider_sidecar.sensors.owners import OwnerFinder
 from outrider_wire.events import ProcessId
 
@@ -82,6 +84,31 @@ def test_the_newest_of_several_holders_is_named(finder, connection):
     finally:
         end(child)
     assert finder.of_inode(inode_of(client)).process == read_stat(os.getpid()).process
+
+
+def test_only_processes_of_the_network_are_looked_through(connection, fresh, monkeypatch):
+    """A holder in another network is passed over, and taken to be there for a moment only."""
+    client = connection[0]
+    room = fresh()
+    own = OwnerFinder(net_ns=own_network())
+    assert own.of_inode(inode_of(client)).mnt_ns == os.stat("/proc/self/ns/mnt").st_ino
+    other = OwnerFinder(net_ns=network_of(room.pid))
+    for _ in range(2):
+        assert other.of_inode(inode_of(client)).process is None
+    assert os.getpid() in other._elsewhere
+    monkeypatch.setattr(owners, "ELSEWHERE_S", 0.0)
+    other._network = own._network  # as if this process had moved there
+    assert other.of_inode(inode_of(client)).process == read_stat(os.getpid()).process
+
+
+def test_after_pids_began_anew_the_newest_are_the_low_ones(tmp_path):
+    """Processes are looked through from the last pid given downwards, and then from the highest."""
+    for pid in (3, 7, 90, 95):
+        (tmp_path / str(pid)).mkdir()
+    (tmp_path / "loadavg").write_text("0.1 0.1 0.1 1/9 8\n")
+    assert OwnerFinder(proc=tmp_path)._list_pids() == [7, 3, 95, 90]
+    (tmp_path / "loadavg").write_text("0.1 0.1 0.1 1/9 99\n")
+    assert OwnerFinder(proc=tmp_path)._list_pids() == [95, 90, 7, 3]
 
 
 def test_a_remembered_holder_is_checked(finder, connection):

@@ -11,6 +11,7 @@ PACKAGES = (
     "outrider_rules",
     "outrider_sidecar",
     "outrider_collector",
+    "outrider_cdk",
     "outrider_lab",
     "outrider_cli",
 )

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -120,3 +121,61 @@ def test_more_files_than_the_bound_are_said(watch, monkeypatch):
     for _ in range(2):
         watch.sensor.scan(watch.watches, watch.events.append)
     assert [event.standing for event in watch.events if isinstance(event, SightLost)] == [True]
+
+
+@pytest.mark.parametrize("way", ["made", "renamed", "home"])
+def test_what_comes_into_being_is_watched_soon(watch, monkeypatch, tmp_path, way):
+    """A file that is made or put in another's place, or a directory that may be a home, asks for another scan."""
+    monkeypatch.setattr(reads, "ABOVE", (os.fsencode(tmp_path),))
+    monkeypatch.setattr(reads, "_NAMES", frozenset((b"secret",)))
+    watch.sensor.scan(watch.watches, watch.events.append)
+    assert not watch.sensor.tell(watch.watches.read(), watch.events.append)
+    if way == "made":
+        watch.file.unlink()
+        watch.file.write_text("new")
+    elif way == "renamed":
+        (tmp_path / "draft").write_text("new")
+        (tmp_path / "draft").rename(watch.file)
+    else:
+        (tmp_path / "somebody").mkdir()
+    assert watch.sensor.tell(watch.watches.read(), watch.events.append)
+    watch.sensor.scan(watch.watches, watch.events.append)
+    watch.now_ns += reads.QUIET_NS
+    watch.file.read_text()
+    assert [event.file.path for event in watch.look()] == [str(watch.file)]
+
+
+def test_another_name_in_the_same_place_asks_for_nothing(watch, monkeypatch, tmp_path):
+    """A busy directory is no reason to go through the list."""
+    monkeypatch.setattr(reads, "ABOVE", (os.fsencode(tmp_path),))
+    watch.sensor.scan(watch.watches, watch.events.append)
+    watch.look()
+    (tmp_path / "other").write_text("x")
+    assert not watch.sensor.tell(watch.watches.read(), watch.events.append)
+
+
+def test_a_new_container_is_looked_at_before_the_engine_goes_on(tmp_path, monkeypatch):
+    """Not at the next scan of all, which is seconds away; and nobody waits where the sensor is gone."""
+    sensor = ReadSensor(NOBODY_OF_OURS)
+    monkeypatch.setattr(reads, "FILES", (os.fsencode(tmp_path / "secret"),))
+    monkeypatch.setattr(reads, "RESCAN_S", 60.0)
+    monkeypatch.setattr(reads, "LOOK_S", 5.0)
+    events: list[FileChanged | SightLost] = []
+    stop = threading.Event()
+    thread = threading.Thread(target=sensor.run, args=(events.append, stop), daemon=True)
+    thread.start()
+    while not sensor.looked:
+        time.sleep(0.001)
+    (tmp_path / "secret").write_text("secret")
+    sensor.look_again()
+    (tmp_path / "secret").read_text()
+    deadline_s = time.monotonic() + 5.0
+    while not any(isinstance(e, FileChanged) and e.file.path == str(tmp_path / "secret") for e in events):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    stop.set()
+    thread.join()
+    monkeypatch.setattr(reads, "LOOK_S", 0.01)
+    before_s = time.monotonic()
+    sensor.look_again()
+    assert time.monotonic() - before_s < 1.0

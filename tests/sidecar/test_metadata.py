@@ -35,7 +35,7 @@ ANSWER = {
 
 
 def containers(**kw) -> Containers:
-    return Containers(lambda mnt_ns, started_ns: DriftRecord(started_ns), **kw)
+    return Containers(lambda mnt_ns, started_ns, ident: DriftRecord(started_ns), **kw)
 
 
 def test_a_task_is_read():

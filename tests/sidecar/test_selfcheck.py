@@ -4,8 +4,13 @@ import os
 import resource
 import subprocess
 import sys
+from types import SimpleNamespace
 
+from transcripts import Transcript
+
+from outrider_sidecar.intake import Intake
 from outrider_sidecar.selfcheck import SelfCheck
+from outrider_wire.events import SightLost
 
 LOWER = """
 import os, resource, sys
@@ -45,3 +50,18 @@ def test_an_oom_score_set_from_outside_is_told(tmp_path):
     (told,) = check.changes()
     assert "oom score" in told
     assert "1000" in told
+
+
+def test_it_is_a_finding_of_its_own(tmp_path):
+    """Not a loss of sight: nothing was missed yet."""
+    score = tmp_path / str(os.getpid()) / "oom_score_adj"
+    score.parent.mkdir()
+    score.write_text("0\n")
+    check, intake = SelfCheck(proc=tmp_path), Intake(clock_ns=lambda: 0)
+    score.write_text("1000\n")
+    check.chore(SimpleNamespace(intake=intake))
+    event = intake.take(0.0)
+    assert isinstance(event, SightLost)
+    story = Transcript()
+    assert story.tell(event) == [("Outrider:Integrity/SidecarTampered", "HIGH")]
+    assert "from 0 to 1000" in str(story.found[0].evidence["reason"])

@@ -91,6 +91,23 @@ def test_a_stopped_process_of_ours_delays_no_spawn_for_long(supervise, name):
     assert float(slowest) < 0.5
 
 
+@pytest.mark.parametrize("name", ["tracer", "engine"])
+def test_a_process_of_ours_that_goes_on_in_time_is_left_alone(supervise, name):
+    """Stopped for a moment and continued, and stopped again for good: it is the second stop that it is killed for."""
+    supervised = supervise(*spawner(100, 1.5))
+    supervised.until(lambda: supervised.saw(SHELL), "the first spawn")
+    supervised.send(name, signal.SIGSTOP)
+    supervised.send(name, signal.SIGCONT)
+    seen = len(supervised.events())
+    supervised.until(lambda: len(supervised.events()) > seen + 20, "events of the same process")
+    assert len(supervised.pids(name)) == 1
+    supervised.send(name, signal.SIGSTOP)
+    supervised.until(lambda: len(supervised.pids(name)) > 1, "a new one")
+    _, wrong, slowest = result(supervised)
+    assert int(wrong) == 0
+    assert float(slowest) < 0.5
+
+
 def test_killing_all_at_once_frees_the_command(supervise):
     """With supervisor, tracer and engine killed in one blow the command goes on to its right end."""
     supervised = supervise(*spawner(1000))

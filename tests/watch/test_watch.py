@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -76,6 +77,21 @@ def test_what_cannot_be_seen_is_said_at_the_start(tmp_path):
     _, _, said = watch(tmp_path, "true")
     assert "blind to network" in said
     assert "set-uid" in said
+
+
+def test_how_many_rules_are_blind_is_said_at_the_start(tmp_path):
+    """In one line with the rest of them; what nobody sees here is a question of names, of containers, of packets."""
+    rules = tmp_path / "mine.yaml"
+    rules.write_text(
+        "- rule: Blind\n  desc: d\n  priority: NOTICE\n"
+        "  condition: evt.type = execve and container.image.repository = x\n  output: o\n"
+    )
+    line = re.compile(
+        r"^outrider: rules: (\d+) armed, (\d+) armed by substitution, (\d+) blind here, 0 off$", re.MULTILINE
+    )
+    (before,) = line.findall(watch(tmp_path, "true")[2])
+    (after,) = line.findall(watch(tmp_path, "true", options=("--rules", str(rules)))[2])
+    assert after == (*before[:2], str(int(before[2]) + 1))
 
 
 def test_ordinary_work_is_quiet(tmp_path):

@@ -53,3 +53,9 @@ def test_where_the_file_does_not_tell_the_newest_that_names_it_is_taken(change, 
     """A deleted file has no ctime to go by, and reading leaves none."""
     tree = tree_of((2, PATH, 1.0, 1.1), (3, PATH, 1.2, 0))
     assert infer_author(tree, changed(change, told_s=1.3, ctime_s=ctime_s)) == ProcessId(3, 3)
+
+
+def test_a_program_started_after_it_was_told_did_not_read_the_file():
+    """A reading is told of when it is done; the next that names the file came later."""
+    tree = tree_of((2, PATH, 1.0, 1.1), (3, PATH, 1.4, 0))
+    assert infer_author(tree, changed("opened", told_s=1.3, ctime_s=0)) == ProcessId(2, 2)

@@ -152,6 +152,7 @@ class ProcessReleased(Struct, frozen=True, gc=False, tag=True, tag_field="event"
     at_ns: int
     process: ProcessId
     reason: str
+    mnt_ns: int = 0
 
 
 FileChange = Literal[
@@ -297,6 +298,7 @@ class SightLost(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
     """Something was not seen, and this says what: sense, reason, and how many events, where that is known.
 
     `standing`: a limit of the sight that was had from the start (a bound on watches, say), not a loss of it.
+    `tampered`: nothing was lost yet, but somebody changed what the sidecar itself may do, and `reason` says what.
     """
 
     at_ns: int
@@ -305,6 +307,7 @@ class SightLost(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
     lost: int | None = None
     since_ns: int = 0
     standing: bool = False
+    tampered: bool = False
 
 
 class FilesWatched(Struct, frozen=True, gc=False, tag=True, tag_field="event"):

@@ -14,6 +14,7 @@ PACKAGES: Final = (
     "outrider_rules",
     "outrider_sidecar",
     "outrider_collector",
+    "outrider_cdk",
     "outrider_lab",
     "outrider_cli",
 )

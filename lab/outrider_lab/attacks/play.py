@@ -15,14 +15,13 @@ from msgspec.structs import replace
 
 from outrider_lab.attacks.quiet import AGENT_FOLDER
 from outrider_lab.attacks.scenario import Scenario
+from outrider_lab.host.machine import LOOPBACK, free_port
 from outrider_lab.needs import missing_tools
-from outrider_lab.network import ATTACKER_ADDRESS
 from outrider_lab.process import LabProcess
+from outrider_lab.running import RunningTask
 from outrider_lab.settings import Mount
-from outrider_lab.task import Task
 from outrider_wire.errors import Unavailable
 
-LOOPBACK: Final = "127.0.0.1"
 PROGRAMS: Final = Path(__file__).with_name("programs")
 _ports = itertools.count(4100)
 
@@ -63,11 +62,14 @@ def prepare_agents(folder: Path) -> Path:
     return agents
 
 
-def play(task: Task, scenario: Scenario, *, loopback: bool = False, folder: Path | None = None) -> Played:
-    """Do it, to its end. `folder` keeps what both sides must see (keys). Raises Unavailable, TimeoutError."""
+def play(task: RunningTask, scenario: Scenario, *, loopback: bool = False, folder: Path | None = None) -> Played:
+    """Do it, to its end. `folder` keeps what both sides must see (keys). Raises Unavailable, TimeoutError.
+
+    Where the task has the machine's own network, its peers are on the machine's loopback, at a port that was free.
+    """
     check_tools(scenario)
-    port = next(_ports)
-    host = LOOPBACK if loopback else ATTACKER_ADDRESS
+    host = LOOPBACK if loopback else task.attacker
+    port = free_port() if task.attacker == LOOPBACK else next(_ports)
     peer = None
     if scenario.peer is not None and not scenario.peer.connects:
         peer = start_peer(task, scenario, host, port, loopback=loopback)
@@ -84,7 +86,7 @@ def play(task: Task, scenario: Scenario, *, loopback: bool = False, folder: Path
             peer.close()
 
 
-def start_peer(task: Task, scenario: Scenario, host: str, port: int, *, loopback: bool = False) -> LabProcess:
+def start_peer(task: RunningTask, scenario: Scenario, host: str, port: int, *, loopback: bool = False) -> LabProcess:
     """Start the scenario's peer and wait until it listens: beside the task, or in it for loopback."""
     argv = [sys.executable, str(PROGRAMS / "peer.py"), json.dumps(to_builtins(scenario.peer)), host, str(port)]
     peer = task.exec_popen(argv) if loopback else task.beside_popen(argv)
@@ -101,12 +103,12 @@ def command_line(scenario: Scenario, *, host: str = "", port: int = 0, folder: P
     return text
 
 
-def _start(task: Task, scenario: Scenario, *, host: str, port: int, folder: Path | None = None) -> LabProcess:
+def _start(task: RunningTask, scenario: Scenario, *, host: str, port: int, folder: Path | None = None) -> LabProcess:
     line = command_line(scenario, host=host, port=port, folder=folder)
     return task.exec_popen(["/bin/sh", "-c", "exec " + line]) if scenario.how == "exec" else task.popen(line)
 
 
-def _play_server(task: Task, scenario: Scenario, port: int, folder: Path | None) -> Played:
+def _play_server(task: RunningTask, scenario: Scenario, port: int, folder: Path | None) -> Played:
     """The command serves, and the peer comes to it from beside the task; the command is ended afterwards."""
     if folder is None or scenario.peer is None:
         raise ValueError(f"{scenario.name} needs a folder for its key")
@@ -117,6 +119,7 @@ def _play_server(task: Task, scenario: Scenario, port: int, folder: Path | None)
     before = {process.pid for process in task.processes()}
     server = task.popen(line)
     client = scenario.peer.connects.replace("{folder}", str(folder)).replace("{port}", str(port))
+    client = client.replace("{address}", task.address)
     with task.beside_popen(["/bin/sh", "-c", client]) as visitor:
         visitor.wait(timeout_s=scenario.timeout_s)
         heard = visitor.output + visitor.errors

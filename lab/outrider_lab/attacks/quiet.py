@@ -3,7 +3,6 @@
 from typing import Final
 
 from outrider_lab.attacks.scenario import SHELL_PEER_TLS, Peer, Scenario
-from outrider_lab.network import TASK_ADDRESS
 from outrider_lab.settings import Mount
 
 PIPED_SHELL: Final = "Execution:Runtime/SuspiciousShellCreated"
@@ -22,7 +21,7 @@ _SSHD: Final = (
 _SSH: Final = (
     "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do"
     " ssh -tt -i {folder}/key -p {port} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
-    f" root@{TASK_ADDRESS}"
+    " root@{address}"
     " 'bash -ic \"id; sleep 0.5; echo outrider-ssh\"' && break; sleep 0.1; done"
 )
 

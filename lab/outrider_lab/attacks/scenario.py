@@ -12,7 +12,7 @@ class Peer(Struct, frozen=True):
     """Who the scenario's connection leads to: listens, sends `say` lines, reads until `until` was seen, holds on.
 
     `farewell` is said before the connection is closed; `reply` is sent for each thing received. `connects` turns it
-    round: the peer is a command line run beside the task, such as an ssh client.
+    round: the peer is a command line run beside the task, such as an ssh client; `{address}` there is the task's.
     """
 
     say: tuple[str, ...] = ()

@@ -42,6 +42,10 @@ class Handshakes:
     def __len__(self) -> int:
         return len(self._attempts)
 
+    def knows(self, ends: Ends) -> bool:
+        """Whether an attempt with these ends is remembered."""
+        return ends in self._attempts
+
     def ask(self, ends: Ends, sequence: int, at_ns: int) -> Attempt | None:
         """A new attempt for a SYN with this sequence number, or None where it was seen before."""
         known = self._attempts.get(ends)

@@ -12,12 +12,16 @@ _OCTAL: Final = re.compile(rb"\\([0-3][0-7]{2})")
 
 
 class Mount(Struct, frozen=True, gc=False):
-    """One mount. `source` is the path within the file system that is mounted at `destination`, `/` for the whole."""
+    """One mount. `source` is the path within the file system that is mounted at `destination`, `/` for the whole.
+
+    `number` is the mount's own, as `mnt_id` in proc_pid_fdinfo(5).
+    """
 
     source: str
     destination: str
     options: str
     kind: str
+    number: int = 0
 
     @property
     def is_bind(self) -> bool:
@@ -34,7 +38,7 @@ def _parse_line(line: bytes) -> Mount:
     words = line.split(b" ")
     try:
         dash = words.index(b"-", 6)
-        return Mount(_text(words[3]), _text(words[4]), _text(words[5]), _text(words[dash + 1]))
+        return Mount(_text(words[3]), _text(words[4]), _text(words[5]), _text(words[dash + 1]), int(words[0]))
     except (ValueError, IndexError) as error:
         raise ValueError(f"not a line of mountinfo: {line[:60]!r}") from error
 

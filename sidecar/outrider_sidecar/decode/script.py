@@ -103,7 +103,7 @@ def asked_to_run(exe: str, argv: Sequence[str], execfn: str = "") -> str | None:
     if execfn and execfn in argv[1:3]:
         return execfn
     name = exe.rpartition("/")[2].removesuffix(" (deleted)")
-    if name.startswith("ld") and _LINKER_NAME.fullmatch(name):
+    if is_linker(name):
         return _first_operand(argv[1:MAX_WORDS], _LINKER)
     if name.startswith("busybox"):
         return _of_busybox(argv)
@@ -114,6 +114,12 @@ def asked_to_run(exe: str, argv: Sequence[str], execfn: str = "") -> str | None:
 def is_interpreter(exe: str) -> bool:
     """Whether the last part of the path is the name of an interpreter known here."""
     return _grammar(exe.rpartition("/")[2]) is not None
+
+
+def is_linker(exe: str) -> bool:
+    """Whether the last part of the path is the name of a dynamic linker."""
+    name = exe.rpartition("/")[2]
+    return name.startswith("ld") and _LINKER_NAME.fullmatch(name) is not None
 
 
 @lru_cache(maxsize=1024)

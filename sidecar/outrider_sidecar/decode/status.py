@@ -1,4 +1,7 @@
-"""What proc_pid_status(5) says that rules ask for late: capabilities and the pids in each namespace. Pure."""
+"""What proc_pid_status(5) says: ids at an exec, and what rules ask for late: capabilities, pids in each namespace.
+
+Pure, bytes in, facts out.
+"""
 
 from typing import Final
 
@@ -16,6 +19,7 @@ CAPABILITIES: Final = (
 PRIVILEGED: Final = (1 << 21) | (1 << 12) | (1 << 16) | (1 << 17)
 """SYS_ADMIN, NET_ADMIN, SYS_MODULE, SYS_RAWIO: what `--privileged` gives and no container has without being asked."""
 
+_ID_LIMIT: Final = 1 << 32
 _KEYS: Final = (b"CapInh", b"CapPrm", b"CapEff", b"CapBnd", b"NSpid", b"NSpgid")
 
 
@@ -41,6 +45,20 @@ def parse_status(raw: bytes) -> Status:
         raise ValueError("no capabilities in status")
     sets = [_bits(found.get(key, b"0")) for key in _KEYS[:4]]
     return Status(sets[0], sets[1], sets[2], sets[3], _numbers(found, b"NSpid"), _numbers(found, b"NSpgid"))
+
+
+def parse_ids(status: bytes) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Real and effective uid, and gid, of a proc_pid_status(5) text. Raises ValueError."""
+    found: dict[bytes, tuple[int, int]] = {}
+    for line in status.splitlines():
+        if line.startswith((b"Uid:", b"Gid:")):
+            words = line[4:].split()
+            if len(words) < 2 or not all(word.isdigit() and int(word) < _ID_LIMIT for word in words[:2]):
+                raise ValueError("ids are not numbers")
+            found.setdefault(line[:3], (int(words[0]), int(words[1])))
+    if len(found) != 2:
+        raise ValueError("no ids in status")
+    return found[b"Uid"], found[b"Gid"]
 
 
 def capability_names(bits: int) -> str:

@@ -135,7 +135,13 @@ HALVES: Final = "the two names of a rename are told of as two events"
 FIELDS = (
     Field("evt.arg.path", "str", path, doc="The file that was made, removed or changed.", source=AFTER),
     Field("evt.arg.name", "str", name, doc="The file that was opened or removed.", source=AFTER),
-    Field("evt.arg.filename", "str", filename, doc="The program as it was asked for, or the file of a chmod."),
+    Field(
+        "evt.arg.filename",
+        "str",
+        filename,
+        set_by_exec=True,
+        doc="The program as it was asked for, or the file of a chmod.",
+    ),
     Field(
         "evt.arg.oldpath",
         "str",
@@ -167,8 +173,8 @@ FIELDS = (
         Field(f"evt.arg.{key}", "str", partial(_told, name=key), doc=f"The argument {key} of a rare call.")
         for key in _RARE
     ),
-    Field("evt.args", "str", arguments, doc="All arguments that are known, as name=value."),
-    Field("evt.info", "str", info, doc="The same as evt.args."),
+    Field("evt.args", "str", arguments, set_by_exec=True, doc="All arguments that are known, as name=value."),
+    Field("evt.info", "str", info, set_by_exec=True, doc="The same as evt.args."),
     Field(
         "evt.buffer",
         "str",

@@ -8,6 +8,7 @@ from outrider_sidecar.world.containers import Container
 from outrider_sidecar.world.drift import Drift
 from outrider_sidecar.world.tree import Process
 from outrider_wire.events import Event
+from outrider_wire.findings import TaskView
 
 if TYPE_CHECKING:
     from outrider_sidecar.world.world import World
@@ -34,6 +35,11 @@ class Context:
         if self._ancestors is None:
             self._ancestors = list(self.world.tree.ancestors(self.process)) if self.process is not None else []
         return self._ancestors
+
+    @property
+    def task(self) -> TaskView | None:
+        """Whose the event is: its container's, its network's, or the one task that is guarded."""
+        return self.world.task_of(self.event, self.container)
 
     @property
     def exe_drift(self) -> Drift | None:

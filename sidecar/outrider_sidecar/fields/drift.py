@@ -115,7 +115,13 @@ FIELDS = (
         "proc.is_exe_from_memfd", "bool", is_exe_from_memfd, doc="Its executable is a memfd.", source="/proc/PID/exe"
     ),
     Field("proc.exe_drift", "str", exe_drift, doc="Why its executable counts as new, old or neither."),
-    Field("proc.script", "str", script_path, doc="The script an interpreter (or program ld.so) was asked to run."),
+    Field(
+        "proc.script",
+        "str",
+        script_path,
+        set_by_exec=True,
+        doc="The script an interpreter (or program ld.so) was asked to run.",
+    ),
     Field("proc.is_script_new", "bool", is_script_new, doc="That script is new since the container started."),
     Field("proc.is_script_undecided", "bool", is_script_undecided, doc="That script may have changed."),
     Field("proc.is_script_fileless", "bool", is_script_fileless, doc="That script has no name in any file system."),

@@ -80,18 +80,18 @@ def attribution(context: Context) -> str:
 
 
 def task_arn(context: Context) -> str | None:
-    task = context.world.containers.task
-    return task.arn if task else None
+    task = context.task
+    return task.arn or None if task else None
 
 
 def task_family(context: Context) -> str | None:
-    task = context.world.containers.task
-    return task.family if task else None
+    task = context.task
+    return task.family or None if task else None
 
 
 def cluster(context: Context) -> str | None:
-    task = context.world.containers.task
-    return task.cluster if task else None
+    task = context.task
+    return task.cluster or None if task else None
 
 
 METADATA: Final = "the task metadata endpoint"

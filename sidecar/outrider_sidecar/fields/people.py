@@ -93,7 +93,7 @@ LOGIN_LATE: Final = "read from /proc when a rule asks; a living ancestor's, or -
 
 FIELDS = (
     Field("user.uid", "int", uid, doc="Real user id.", source=AUXV),
-    Field("user.euid", "int", euid, doc="Effective user id.", source=AUXV),
+    Field("user.euid", "int", euid, set_by_exec=True, doc="Effective user id.", source=AUXV),
     Field("user.name", "str", name, doc="Name of the real user id in the container.", source=PASSWD),
     Field("user.homedir", "str", home, doc="That user's home directory.", source=PASSWD),
     Field("user.shell", "str", shell, doc="That user's shell.", source=PASSWD),
@@ -114,6 +114,7 @@ FIELDS = (
             f"thread.cap_{word}",
             "str",
             get,
+            set_by_exec=True,
             weaker=READ_LATE,
             doc=f"Its {word} capabilities, as CAP_CHOWN CAP_KILL.",
             source=STATUS,

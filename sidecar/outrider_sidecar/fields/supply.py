@@ -83,7 +83,7 @@ _BY_COMMAND: Final[dict[str, Supply]] = {
         values={"evt.arg.request": ("PTRACE_SEIZE", "PTRACE_ATTACH")},
     ),
 }
-_SOCKETS: Final = Supply(
+PACKET_SOCKETS: Final = Supply(
     weaker="only packet sockets, found while they are open, each 0.2 s", values={"evt.arg.domain": ("AF_PACKET",)}
 )
 NEEDS_CALLS: Final = "the call itself is not seen: that needs the seccomp launcher (wrap) or a host's audit sensor"
@@ -110,7 +110,7 @@ def sight_of(sensors: Iterable[str], *, mode: Mode, host_too: bool = False) -> S
     events |= _files(have, mode)
     events |= dict.fromkeys(_PACKETS, (EXACT if "packet" in have else _lacking("packet (CAP_NET_RAW)"),))
     lists = mode != "watch" and "sock_diag" in have
-    events["socket"] = (_SOCKETS if lists else _lacking("sock_diag, in a task"),)
+    events["socket"] = (PACKET_SOCKETS if lists else _lacking("sock_diag, in a task"),)
     fields = dict.fromkeys(_OF_TASK, NO_METADATA) if mode == "watch" else {}
     place = {"task": IN_CONTAINER, "host": EXACT if host_too else IN_CONTAINERS, "watch": ON_HOST}[mode]
     return Sight(

@@ -18,6 +18,19 @@ def make_private(directory: Path) -> None:
         directory.chmod(0o700)
 
 
+def check_directory(directory: Path) -> None:
+    """See that the directory can be used, by doing it; nobody holds it afterwards.
+
+    Raises:
+        ConfigError: it cannot be, or another process writes to it.
+    """
+    try:
+        make_private(directory)
+        os.close(hold_lock(directory))
+    except OSError as error:
+        raise ConfigError(f"the journal {directory} cannot be used: {error.strerror or error}") from error
+
+
 def hold_lock(directory: Path) -> int:
     """Become the journal's one writer until the returned descriptor is closed.
 

@@ -10,13 +10,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from outrider_sidecar.journal.directory import hold_lock, make_private
+from outrider_sidecar.journal.introductions import Introductions
 from outrider_sidecar.journal.leftovers import (
     ENROLMENT_NAME,
     WaitingSegment,
@@ -45,7 +46,7 @@ from outrider_sidecar.journal.shelf import Shelf
 from outrider_wire.batch import BatchFacts, SealedBatch, seal_batch
 from outrider_wire.enrolment import EnrolRequest, encode_request, read_request
 from outrider_wire.errors import ConfigError, WireError
-from outrider_wire.events import Event
+from outrider_wire.events import ContainerSeen, Event
 from outrider_wire.findings import Finding
 from outrider_wire.signing import SigningKey
 
@@ -62,8 +63,7 @@ FINDINGS_RESERVE = 1.25
 """Findings are still written to this multiple of the limit, until the next seal has shed."""
 
 
-@dataclass(frozen=True)
-class JournalStats:
+class JournalStats(Struct, frozen=True):
     """How full the journal is, and what it could not keep: `faults` counts refusals by the disk."""
 
     disk_bytes: int
@@ -85,6 +85,7 @@ class Journal:
         self._key, self._limit, self._clock_ns = key, limit_bytes, clock_ns
         self._lock, self._sealing = threading.Lock(), threading.RLock()
         self._overflow = Overflow()
+        self._introduced, self._introduced_in_memory = Introductions(), Introductions()
         self._shelf = Shelf()
         self._waiting: deque[WaitingSegment] = deque()
         self._position = Position()
@@ -123,9 +124,13 @@ class Journal:
         self._urgent = True
         self.wake.set()
 
-    def append_event(self, event: Event) -> None:
-        """Record an event."""
-        self._append(EVENT, event, self._limit)
+    def append_event(self, event: Event, *, about: ContainerSeen | None = None) -> None:
+        """Record an event, after `about` where the same segment has not got that yet.
+
+        A batch is made of a segment, so each can be read by itself. What waits in memory, on a full disk, goes with
+        whichever batch is made next, and is introduced by itself.
+        """
+        self._append(EVENT, event, self._limit, about)
 
     def note_lost(self, sense: str, number: int) -> None:
         """Record that `number` of something were lost. Call it with sums: each call is one write."""
@@ -218,24 +223,29 @@ class Journal:
         for directory in others:
             sweep(directory)
 
-    def _append(self, letter: bytes, record: Finding | Event, limit: int) -> None:
+    def _append(self, letter: bytes, record: Finding | Event, limit: int, about: ContainerSeen | None = None) -> None:
         sense = "journal-findings" if letter == FINDING else "journal-events"
-        try:
-            payload = msgspec.msgpack.encode(record)
-        except (ValueError, OverflowError):  # text that was not cleaned, or a number of more than 64 bits
-            payload = bytes(MAX_RECORD_BYTES + 1)
+        payload = _encode(record)
         if len(payload) > MAX_RECORD_BYTES:
             return self.note_lost("unencodable", 1)
         framed = encode_record(letter, payload)
+        said = record if isinstance(record, ContainerSeen) else about
         with self._lock:
+            before = self._introduced.missing(about)
+            framed = b"".join((*(encode_record(EVENT, each) for each in before), framed))
             if self._used_bytes() + len(framed) > limit:
                 self._overflow.count_lost(sense, 1)
             elif self._open.append(framed):
                 self._segment_bytes += len(framed)
+                self._records += len(before) + 1
+                self._introduced.note(said)
             else:
                 self._faults += 1
+                for each in self._introduced_in_memory.missing(about):
+                    self._overflow.add(EVENT, each)
+                self._introduced_in_memory.note(said)
                 self._overflow.add(letter, payload)
-            self._records += 1
+                self._records += 1
             if self._records >= SEGMENT_RECORDS or self._open.size_bytes >= SEGMENT_BYTES:
                 self._rotate()
                 self.wake.set()
@@ -244,6 +254,7 @@ class Journal:
     def _open_segment(self, sequence: int) -> None:
         self._open_sequence = sequence
         self._records = 0
+        self._introduced.forget()
         self._open = Segment(self._own / segment_name(sequence))
 
     def _rotate(self) -> None:
@@ -262,6 +273,7 @@ class Journal:
             contents = Contents()
             if not segment.recovered_from:
                 self._overflow.drain_into(contents)
+                self._introduced_in_memory.forget()
             if not self._waiting:
                 self._urgent = False
             return segment, contents
@@ -322,3 +334,11 @@ class Journal:
     def _sweep(self, agent: str) -> None:
         if agent != self.agent and not self._shelf.has_agent(agent):
             sweep(self._root / agent)
+
+
+def _encode(record: Finding | Event) -> bytes:
+    """The record's payload; one that is too long where it cannot be encoded."""
+    try:
+        return msgspec.msgpack.encode(record)
+    except (ValueError, OverflowError):  # text that was not cleaned, or a number of more than 64 bits
+        return bytes(MAX_RECORD_BYTES + 1)

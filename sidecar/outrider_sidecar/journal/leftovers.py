@@ -7,8 +7,9 @@ into the successor's directory, named after the agent whose records they are, an
 import contextlib
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from outrider_sidecar.journal.position import read_position
 from outrider_sidecar.journal.sealed import ShelvedBatch, find_batches
@@ -20,8 +21,7 @@ ENROLMENT_NAME = "enrolment"
 _AGENT = re.compile(r"[0-9a-f]{32}")
 
 
-@dataclass(frozen=True)
-class WaitingSegment:
+class WaitingSegment(Struct, frozen=True):
     """A segment that nobody writes to any more. `recovered_from` is empty for records of this agent's own."""
 
     sequence: int

@@ -6,8 +6,9 @@ nothing else is.
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from outrider_sidecar.journal.sealed import find_batches
 from outrider_wire.batch import FIRST_PREVIOUS, peek_header
@@ -16,8 +17,7 @@ from outrider_wire.errors import WireError
 _NAME = re.compile(r"position-(\d{16})-([0-9a-f]{64})")
 
 
-@dataclass(frozen=True)
-class Position:
+class Position(Struct, frozen=True):
     """The next batch's `sequence` and `previous`."""
 
     sequence: int = 0

@@ -7,10 +7,10 @@ the first record that is not whole; what follows is counted in bytes and never g
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import msgpack
 import msgspec
+from msgspec import Struct
 
 FINDING = b"F"
 EVENT = b"E"
@@ -22,13 +22,12 @@ MAX_RECORD_BYTES = 1 << 20
 _loss_decoder = msgspec.msgpack.Decoder(tuple[str, int])
 
 
-@dataclass
-class Contents:
+class Contents(Struct):
     """What a segment holds: encoded findings and events in order, losses summed by sense, and bytes unreadable."""
 
-    findings: list[bytes] = field(default_factory=list)
-    events: list[bytes] = field(default_factory=list)
-    lost: dict[str, int] = field(default_factory=dict)
+    findings: list[bytes] = []
+    events: list[bytes] = []
+    lost: dict[str, int] = {}
     damaged_bytes: int = 0
 
     def add_loss(self, sense: str, number: int) -> None:

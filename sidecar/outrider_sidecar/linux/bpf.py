@@ -11,6 +11,7 @@ one instruction a line, `label:` before it where wanted, and `;` begins a remark
     addx, and K, right K        accumulator plus X; and K; shifted right by K
     ifeq K L, ifset K L         jump to L when the accumulator equals K, or has any bit of K; else go on
     ifne K L                    jump to L when it does not equal K
+    ifsame L                    jump to L when the accumulator equals X
     pass N, drop                let the first N bytes of the packet through, or nothing
 
 A jump spans at most 255 instructions, a program at most 4096 (BPF_MAXINSNS).
@@ -36,7 +37,8 @@ _PLAIN: Final = {
     "pass": 0x06,  # BPF_RET | BPF_K
 }
 _BARE: Final = {"tax": 0x07, "addx": 0x0C, "drop": 0x06}
-_JUMPS: Final = {"ifeq": 0x15, "ifne": 0x15, "ifset": 0x45}
+_SAME: Final = "ifsame"
+_JUMPS: Final = {"ifeq": 0x15, "ifne": 0x15, "ifset": 0x45, _SAME: 0x1D}
 _MAX_JUMP: Final = 255
 _MAX_INSTRUCTIONS: Final = 4096
 
@@ -75,6 +77,9 @@ def _read(text: str) -> tuple[list[Instruction], dict[str, int]]:
 def _instruction(words: list[str], row: int) -> Instruction:
     word, operands = words[0], words[1:]
     try:
+        if word == _SAME:
+            (target,) = operands
+            return Instruction(word, 0, target)
         if word in _JUMPS:
             number, target = operands
             return Instruction(word, int(number, 0), target)

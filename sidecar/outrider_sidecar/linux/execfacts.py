@@ -26,17 +26,18 @@ from typing import Final
 from outrider_sidecar.decode.environ import kept_environment
 from outrider_sidecar.decode.preload import ordered_names
 from outrider_sidecar.decode.script import asked_to_run
+from outrider_sidecar.decode.status import parse_ids
 from outrider_sidecar.linux import ptrace
-from outrider_sidecar.linux.birth import Birth, parse_birth, parse_ids
 from outrider_sidecar.linux.descriptors import read_descriptor_at
 from outrider_sidecar.linux.directories import Directories
 from outrider_sidecar.linux.named import linked_files, named_file
-from outrider_sidecar.linux.procfs import PROC, file_facts
+from outrider_sidecar.linux.procfs import PROC, Stat, file_facts, parse_stat
 from outrider_sidecar.linux.stack import MAX_ARGV_BYTES, InitialStack, decode_stack, is_64_bit
 from outrider_wire.events import Descriptor, FileFacts, ProcessExecuted, ProcessId, Seen, SocketFacts
 from outrider_wire.text import clean_text
 
-FindSockets = Callable[[Iterable[int]], dict[int, SocketFacts]]
+FindSockets = Callable[[Iterable[int], Iterable[int]], dict[int, SocketFacts]]
+"""The sockets with these inodes, which these processes hold."""
 """Facts of the sockets with these inode numbers, as far as sock_diag(7) knows them. Raises OSError."""
 
 STACK_BYTES: Final = 20 * 1024
@@ -44,7 +45,7 @@ STACK_BYTES: Final = 20 * 1024
 MAX_ENVIRONMENT_BYTES: Final = 128 * 1024
 MAX_KNOWN_NAMESPACES: Final = 1024
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC
-NO_BIRTH: Final = Birth("", "", 0, 0, 0, 0, 0, 0)
+NO_BIRTH: Final = Stat(0, "", "", 0, 0, 0, 0, 0, 0)
 NO_STACK: Final = InitialStack(argv=[], environment=b"")
 
 _kept_environment = lru_cache(maxsize=1)(kept_environment)
@@ -66,7 +67,7 @@ class Captured:
         self.sensor = sensor
         self.at_ns = time.time_ns()
         self.missing: list[str] = []
-        self.birth: Birth | None = None
+        self.birth: Stat | None = None
         self.exe_path = self.cwd = self.execfn = self.cgroup = ""
         self.exe_status: os.stat_result | None = None
         self.mnt_ns = 0
@@ -170,7 +171,7 @@ class FactReader:
         captured.mnt_ns = mnt_ns = before[0] if same else _mount_namespace(here, missing)
         captured.stdio, inodes = _stdio(here, stdio)
         if inodes:
-            captured.sockets = self.sockets(inodes, missing)
+            captured.sockets = self.sockets(captured.pid, inodes, missing)
         pointer = birth.stack if birth and captured.seen == "exec" else 0
         captured.stack = stack = self._initial_stack(captured.pid, here, pointer, missing)
         captured.argv = argv = tuple([clean_text(word, limit=MAX_ARGV_BYTES) for word in stack.argv])
@@ -183,13 +184,21 @@ class FactReader:
         if mnt_ns not in self._known_namespaces:
             captured.cgroup = self._cgroup(here, mnt_ns, missing)
 
-    def sockets(self, inodes: Iterable[int], missing: list[str]) -> tuple[SocketFacts, ...]:
-        """Facts of sockets, as many as are known; `missing` gets "sockets" where the kernel would not tell."""
+    def forget_namespace(self, mnt_ns: int) -> None:
+        """The last process of a mount namespace ended: its number may be given to another."""
+        self._known_namespaces.discard(mnt_ns)
+
+    def forget_namespaces(self) -> None:
+        """Tell the cgroup of each once more."""
+        self._known_namespaces.clear()
+
+    def sockets(self, pid: int, inodes: Iterable[int], missing: list[str]) -> tuple[SocketFacts, ...]:
+        """Facts of a process's sockets, as many as are known; `missing` gets "sockets" where the kernel won't tell."""
         if self._find_sockets is None:
             missing.append("sockets")
             return ()
         try:
-            return tuple(self._find_sockets(inodes).values())
+            return tuple(self._find_sockets(inodes, (pid,)).values())
         except OSError:
             missing.append("sockets")
             return ()
@@ -235,9 +244,9 @@ def _content(here: int, name: str, limit: int) -> bytes:
         os.close(fd)
 
 
-def _birth(here: int, missing: list[str]) -> Birth | None:
+def _birth(here: int, missing: list[str]) -> Stat | None:
     try:
-        return parse_birth(_content(here, "stat", 1024))
+        return parse_stat(_content(here, "stat", 1024))
     except (OSError, ValueError):
         missing.append("stat")
         return None

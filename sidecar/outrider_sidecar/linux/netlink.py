@@ -17,7 +17,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-from outrider_sidecar.linux.unyielding import Buffer, receive, send
+from outrider_sidecar.linux.unyielding import receive, send, thread_buffer
 
 REQUEST: Final = 0x1
 DUMP: Final = 0x300
@@ -36,7 +36,6 @@ class NetlinkSocket:
     def __init__(self, protocol: int, *, groups: int = 0) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
         self._sequence = 0
-        self._buffer = Buffer(_BUFFER_BYTES)
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEOUT)
             self._socket.bind((0, groups))
@@ -57,7 +56,9 @@ class NetlinkSocket:
         header = _HEADER.pack(_HEADER.size + len(payload), kind, flags, self._sequence, 0)
         send(self._socket.fileno(), header + payload)
         while True:
-            for answer, flags, sequence, body in split_messages(receive(self._socket.fileno(), self._buffer)):
+            for answer, flags, sequence, body in split_messages(
+                receive(self._socket.fileno(), thread_buffer(_BUFFER_BYTES))
+            ):
                 if sequence != self._sequence:
                     continue
                 if answer == _DONE:

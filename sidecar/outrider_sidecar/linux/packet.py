@@ -32,8 +32,10 @@ import ctypes
 import errno
 import socket
 import struct
+import threading
 import time
 from contextlib import suppress
+from functools import cache
 from typing import Final, Self
 
 from msgspec import Struct
@@ -68,6 +70,16 @@ _PACKET_IGNORE_OUTGOING: Final = 23
 _PACKET_OUTGOING: Final = 4
 _ADDRESS: Final = struct.Struct("@HHiHBB8s")  # struct sockaddr_ll
 _TIMESPEC: Final = struct.Struct("@qq")
+
+
+class _Receiving(threading.local):
+    """What a thread receives packets with: one memory for all its taps in turn."""
+
+    def __init__(self) -> None:
+        self.receiver = MessageReceiver(size_bytes=WHOLE_BYTES)
+
+
+_of_thread: Final = _Receiving()
 
 
 def _segment(at: int) -> str:
@@ -197,10 +209,9 @@ class PacketTap:
             if error.errno == errno.ENODEV:
                 raise
             raise Unavailable(f"the packet filter was refused: {error.strerror}") from error
-        self._receiver = MessageReceiver(self._socket.fileno(), size_bytes=WHOLE_BYTES)
 
     def _prepare(self, buffer_bytes: int) -> None:
-        program = assemble(FILTER)
+        program = _program()
         code = ctypes.create_string_buffer(program, len(program))
         header = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, header)
@@ -240,7 +251,7 @@ class PacketTap:
     def receive(self) -> Captured | None:
         """The next packet, or None when nothing waits. Never blocks."""
         try:
-            received = self._receiver.receive()
+            received = _of_thread.receiver.receive(self._socket.fileno())
         except OSError as error:
             if error.errno == errno.ENETDOWN:  # an interface went down; told once, and what was queued is still there
                 return self.receive()
@@ -260,6 +271,11 @@ class PacketTap:
         """How many packets did not fit the receive buffer since this was last asked."""
         counts = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
         return int(struct.unpack("=II", counts)[1])
+
+
+@cache
+def _program() -> bytes:
+    return assemble(FILTER)
 
 
 def _timestamp_ns(control: bytes) -> int:

@@ -3,9 +3,10 @@
 Facts that shape this file:
 
 - Each question reads a whole table; nothing is narrowed in the kernel. /proc/net is /proc/self/net, and a thread
-  may be in another network namespace than its process: so thread-self is read.
+  may be in another network namespace than its process: so thread-self is read, or, for another namespace, the tables
+  of a process in it.
 - UNIX sockets are listed without their peers.
-- A table that is missing (no IPv6) is an empty table.
+- A table that is missing (no IPv6, or the process ended) is an empty table.
 """
 
 from collections.abc import Collection, Iterator
@@ -17,10 +18,10 @@ from outrider_wire.events import SocketFacts
 
 
 class ProcNet:
-    """The same questions as `InetDiag` answers. For any thread."""
+    """The same questions as `InetDiag` answers, of the network namespace of the caller or of a process (`pid`)."""
 
-    def __init__(self, *, proc: Path = PROC) -> None:
-        self._folder = proc / "thread-self" / "net"
+    def __init__(self, *, proc: Path = PROC, pid: int = 0) -> None:
+        self._folder = proc / (str(pid) if pid else "thread-self") / "net"
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -72,5 +73,5 @@ class ProcNet:
                 with open(self._folder / name, "rb") as table:
                     next(table, None)  # the heading
                     yield from table
-            except FileNotFoundError:
+            except (FileNotFoundError, ProcessLookupError):
                 continue

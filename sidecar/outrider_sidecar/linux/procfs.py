@@ -59,6 +59,7 @@ class Stat(Struct, frozen=True, gc=False):
     sid: int  # 6
     tty: int  # 7
     start_ticks: int  # 22
+    stack: int  # 28: where the initial stack begins; 0 unless the reader may trace the process
 
     @property
     def process(self) -> ProcessId:
@@ -70,8 +71,8 @@ def parse_stat(raw: bytes) -> Stat:
     opening, closing = raw.find(b"("), raw.rfind(b")")
     if opening < 0 or closing < opening:
         raise ValueError(f"not a stat line: {raw[:40]!r}")
-    rest = raw[closing + 1 :].split()
-    if len(rest) < 20:
+    rest = raw[closing + 1 :].split(None, 26)
+    if len(rest) < 26:
         raise ValueError(f"stat line is short: {len(rest)} fields after the name")
     return Stat(
         pid=int(raw[:opening]),
@@ -82,6 +83,7 @@ def parse_stat(raw: bytes) -> Stat:
         sid=int(rest[3]),
         tty=int(rest[4]),
         start_ticks=int(rest[19]),
+        stack=int(rest[25]),
     )
 
 
@@ -98,6 +100,19 @@ def read_bytes(path: str, *, limit: int) -> bytes:
         return os.read(fd, limit)
     finally:
         os.close(fd)
+
+
+def read_whole(path: str, *, limit: int) -> bytes:
+    """A /proc file that comes in pieces, such as maps, up to the first piece past `limit`."""
+    parts, size = [], 0
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while size < limit and (part := os.read(fd, 65536)):
+            parts.append(part)
+            size += len(part)
+    finally:
+        os.close(fd)
+    return b"".join(parts)
 
 
 def list_pids(*, proc: Path = PROC) -> list[int]:

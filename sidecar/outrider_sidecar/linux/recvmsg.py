@@ -2,7 +2,7 @@
 
 `socket.recvmsg` gives the lock up (see `unyielding`), makes new objects for each part, and for a packet socket asks
 the kernel for the interface's name each time. Here the memory and the `struct msghdr` that points to it are made
-once, and only what was received is copied.
+once, for all sockets of a thread, and only what was received is copied: a host has hundreds of taps.
 """
 
 import ctypes
@@ -52,20 +52,19 @@ class Received(Struct, frozen=True, gc=False):
 
 
 class MessageReceiver:
-    """Receives the datagrams of one socket. For one thread."""
+    """Receives the datagrams of any sockets. For one thread."""
 
-    def __init__(self, fd: int, *, size_bytes: int) -> None:
-        self._fd = fd
+    def __init__(self, *, size_bytes: int) -> None:
         self._data, self._name, self._control = Buffer(size_bytes), Buffer(_NAME_BYTES), Buffer(_CONTROL_BYTES)
         self._vector = _IoVector(self._data.address, size_bytes)
         self._header = _MessageHeader(name=self._name.address, vectors=ctypes.pointer(self._vector), vector_count=1)
         self._header.control = self._control.address
 
-    def receive(self) -> Received | None:
+    def receive(self, fd: int) -> Received | None:
         """The next datagram, or None when none waits; longer ones are cut. Never blocks. Raises OSError."""
         header = self._header
         header.name_size, header.control_size = _NAME_BYTES, _CONTROL_BYTES
-        size = _recvmsg(self._fd, header, socket.MSG_DONTWAIT)
+        size = _recvmsg(fd, header, socket.MSG_DONTWAIT)
         if size < 0:
             code = ctypes.get_errno()
             if code in _NOTHING:

@@ -35,10 +35,13 @@ class SocketSource(Protocol):
 
 
 class SocketTable:
-    """The sockets of the network namespace of the thread that makes it. For one thread."""
+    """The sockets of the network namespace of the thread that makes it. For one thread.
 
-    def __init__(self, *, proc: Path = PROC, source: SocketSource | None = None) -> None:
-        self._source = source or open_source(proc=proc)
+    `pid` is a process of that namespace, for where the thread leaves it and sock_diag is refused.
+    """
+
+    def __init__(self, *, proc: Path = PROC, source: SocketSource | None = None, pid: int = 0) -> None:
+        self._source = source or open_source(proc=proc, pid=pid)
         self._proc = proc
 
     def __enter__(self) -> Self:
@@ -50,8 +53,11 @@ class SocketTable:
     def close(self) -> None:
         self._source.close()
 
-    def find(self, inodes: Iterable[int]) -> dict[int, SocketFacts]:
-        """The sockets with these inodes; those that are gone, or of other families, are left out."""
+    def find(self, inodes: Iterable[int], pids: Iterable[int] = ()) -> dict[int, SocketFacts]:  # noqa: ARG002
+        """The sockets with these inodes; those that are gone, or of other families, are left out.
+
+        Whose they are (`pids`) is for `NamespaceSockets`, which answers the same question.
+        """
         wanted = set(inodes) - {0}
         found: list[SocketFacts] = []
         for ask in (self._source.unix, self._find_tcp, self._find_udp):
@@ -120,17 +126,17 @@ class SocketTable:
         return [tell_direction(facts, listeners, ephemeral) for facts in sockets]
 
 
-def open_source(*, proc: Path = PROC) -> SocketSource:
-    """sock_diag where it answers, else /proc/net."""
+def open_source(*, proc: Path = PROC, pid: int = 0) -> SocketSource:
+    """sock_diag where it answers, else /proc/net of this thread, or of a process."""
     try:
         source = InetDiag()
     except OSError:
-        return ProcNet(proc=proc)
+        return ProcNet(proc=proc, pid=pid)
     try:
         list(source.listeners())
     except OSError:
         source.close()
-        return ProcNet(proc=proc)
+        return ProcNet(proc=proc, pid=pid)
     return source
 
 

@@ -18,6 +18,7 @@ import ctypes
 import errno
 import os
 import struct
+import threading
 from typing import Any, Final
 
 LIBC_UNYIELDING: Final = ctypes.PyDLL(None, use_errno=True)
@@ -65,18 +66,33 @@ class Buffer:
         self.address = ctypes.addressof(self._shared)
 
 
-class DescriptorReader:
-    """Looks through /proc/PID/fd and the like. For one thread."""
+class _Buffers(threading.local):
+    """Those of one thread, by size."""
 
     def __init__(self) -> None:
-        self._list = Buffer(_LIST_BYTES)
-        self._link = Buffer(_LINK_BYTES)
+        self.by_size: dict[int, Buffer] = {}
+
+
+_buffers: Final = _Buffers()
+
+
+def thread_buffer(size_bytes: int) -> Buffer:
+    """The calling thread's buffer of this size, for all who copy out of it before anybody else may fill it."""
+    buffer = _buffers.by_size.get(size_bytes)
+    if buffer is None:
+        buffer = _buffers.by_size[size_bytes] = Buffer(size_bytes)
+    return buffer
+
+
+class DescriptorReader:
+    """Looks through /proc/PID/fd and the like. Its memory is that of the calling thread."""
 
     def find(self, folder: bytes, target: bytes, *, limit: int) -> int:
         """The highest of the numbered links in a folder that reads `target`, or -1. Raises OSError."""
         directory = _check(_open(folder, _DIRECTORY), "open")
         try:
-            length, data, address = len(target), self._link.data, self._link.address
+            link = thread_buffer(_LINK_BYTES)
+            length, data, address = len(target), link.data, link.address
             for number in sorted(self._numbers(directory), reverse=True)[:limit]:
                 size = _readlinkat(directory, b"%d" % number, address, _LINK_BYTES)
                 if size == length and data[:size] == target:
@@ -95,21 +111,24 @@ class DescriptorReader:
 
     def read_link(self, path: bytes) -> bytes:
         """A link's text, at most 64 bytes of it. Raises OSError."""
-        size = _check(_readlinkat(-100, path, self._link.address, _LINK_BYTES), "readlink")  # AT_FDCWD
-        return bytes(self._link.data[:size])
+        link = thread_buffer(_LINK_BYTES)
+        size = _check(_readlinkat(-100, path, link.address, _LINK_BYTES), "readlink")  # AT_FDCWD
+        return bytes(link.data[:size])
 
     def read_file(self, path: bytes) -> bytes:
         """The first 32 KiB of a /proc file. Raises OSError."""
         file = _check(_open(path, _FILE), "open")
         try:
-            size = _check(_read(file, self._list.address, _LIST_BYTES), "read")
-            return bytes(self._list.data[:size])
+            content = thread_buffer(_LIST_BYTES)
+            size = _check(_read(file, content.address, _LIST_BYTES), "read")
+            return bytes(content.data[:size])
         finally:
             _close(file)
 
     def _numbers(self, directory: int) -> list[int]:
-        found, data = [], self._list.data
-        while size := _check(_getdents(directory, self._list.address, _LIST_BYTES), "getdents64"):
+        entries = thread_buffer(_LIST_BYTES)
+        found, data = [], entries.data
+        while size := _check(_getdents(directory, entries.address, _LIST_BYTES), "getdents64"):
             offset = 0
             while offset < size:
                 name = data[offset + _NAME_AT : data.index(0, offset + _NAME_AT)]

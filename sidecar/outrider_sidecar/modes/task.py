@@ -5,8 +5,9 @@ from typing import Final
 
 from outrider_sidecar.linux import procfs
 from outrider_sidecar.linux.sock_diag import SocketTable, probe_sock_diag
-from outrider_sidecar.modes import Ground, Parts, is_available
+from outrider_sidecar.modes import Ground, Parts, Within, is_available, make_selecting
 from outrider_sidecar.naming import Naming
+from outrider_sidecar.selection import Selection
 from outrider_sidecar.sensors import Capability, Sensor
 from outrider_sidecar.sensors.attach import TaskScope, TracerOptions, probe_attach
 from outrider_sidecar.sensors.attach.options import nothing_is_off
@@ -18,6 +19,7 @@ from outrider_sidecar.sensors.reads import ReadSensor
 from outrider_sidecar.sensors.sockets import SocketSensor
 from outrider_sidecar.settings import Settings
 from outrider_sidecar.untraced import UntracedContainers
+from outrider_sidecar.wanted import wants_readings, wants_sockets
 from outrider_wire.errors import ProcessGone, Unavailable
 from outrider_wire.text import clean_text
 
@@ -36,20 +38,23 @@ def traces(settings: Settings, capabilities: tuple[Capability, ...]) -> bool:
 
 
 def task_parts(ground: Ground, capabilities: tuple[Capability, ...]) -> Parts:
-    """What guards a task with these capabilities."""
+    """What guards a task with these capabilities. Raises ConfigError for a selector that makes no sense."""
     settings = ground.settings
     untraced = UntracedContainers(settings.tracing_off, settings.metadata_uri) if settings.tracing_off else None
+    selection = Selection(include=settings.include, exclude=settings.exclude)
     tracer = _tracer(ground, untraced) if traces(settings, capabilities) else None
 
-    def sensors() -> tuple[Sensor, ...]:
-        return _sensors(ground, capabilities, untraced, traced=tracer is not None)
+    def enter() -> Within:
+        selecting = make_selecting(selection)
+        return Within(
+            guest_ns=ground.own_mnt_ns,
+            sensors=_sensors(ground, capabilities, untraced, traced=tracer is not None),
+            chores=(Naming(settings.metadata_uri).chore, selecting.chore),
+            begin=selecting.begin,
+            status=lambda guard: selecting.status() | {"excluded": [c.label for c in guard.containers.excluded()]},
+        )
 
-    return Parts(
-        tracer=tracer,
-        sensors=sensors,
-        chores=lambda: (Naming(settings.metadata_uri).chore,),
-        stop_after_s=max(settings.stop_timeout_s - SPARED_S, 0.0),
-    )
+    return Parts(tracer=tracer, enter=enter, stop_after_s=max(settings.stop_timeout_s - SPARED_S, 0.0))
 
 
 def _tracer(ground: Ground, untraced: UntracedContainers | None) -> TracerOptions:
@@ -71,9 +76,9 @@ def _sensors(
     sensors: list[Sensor] = []
     if settings.packets and is_available(capabilities, "packet"):
         sensors.append(PacketSensor(OwnerFinder(), ignore=lambda pid: _is_ours(pid, own_mnt_ns)))
-    if settings.rules:  # the built-in pack asks for nothing that these tell
-        if is_available(capabilities, "inotify"):
-            sensors.append(ReadSensor(own_mnt_ns))
+    if is_available(capabilities, "inotify") and wants_readings(ground.rules):
+        sensors.append(ReadSensor(own_mnt_ns))
+    if wants_sockets(ground.rules):
         sensors.append(SocketSensor(OwnerFinder(), ignore=lambda pid: _is_ours(pid, own_mnt_ns)))
     if not traced:
         sensors.append(_poll(lambda _pid, mnt_ns: mnt_ns != own_mnt_ns))
@@ -101,4 +106,3 @@ def _is_ours(pid: int, own_mnt_ns: int) -> bool:
         return procfs.namespace(pid, "mnt") == own_mnt_ns
     except (ProcessGone, Unavailable):
         return False
-

@@ -49,7 +49,7 @@ class Stage:
         shells = Shells(lambda _: "", lambda _: frozenset())
         self.world = World(
             tree=tree,
-            containers=Containers(lambda mnt_ns, _: self._drift(mnt_ns)),
+            containers=Containers(lambda mnt_ns, *_: self._drift(mnt_ns)),
             shells=shells,
             ties=TieTracker(tree, shells, self._look, clock=lambda: self.seconds),
             intel=intel if intel is not None else Intel({}),

@@ -6,7 +6,7 @@ here; `run` blocks until `stop` is set and hands each event to `emit`, which nev
 
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -32,6 +32,17 @@ class Sensor(Protocol):
 
     def run(self, emit: Emit, stop: threading.Event) -> None:
         """Block until `stop`, turning kernel records into events."""
+
+
+@runtime_checkable
+class Follower(Sensor, Protocol):
+    """A sensor that finds out by itself which containers there are, and is told when one has come."""
+
+    looked: bool
+    """Whether it has looked around once."""
+
+    def look_again(self) -> None:
+        """Look around now; called in the engine's thread."""
 
 
 class FileWatch(Sensor, Protocol):

@@ -14,22 +14,26 @@ MAX_DESCRIPTORS: Final = 256
 SESSION_MOUNT: Final = "/managed-agents/execute-command"
 """Where ECS mounts its Exec agent, read-only: its connections are the operator's sessions."""
 
-FindSockets = Callable[[Iterable[int]], Mapping[int, SocketFacts]]
+FindSockets = Callable[[Iterable[int], Iterable[int]], Mapping[int, SocketFacts]]
+"""The sockets with these inodes, which these processes hold."""
 
 
 def look_at(processes: Iterable[Process], find_sockets: FindSockets) -> tuple[list[Held], Mapping[int, SocketFacts]]:
     """What these processes hold now; those that ended meanwhile are left out."""
     held: list[Held] = []
     inodes: set[int] = set()
+    holders: list[int] = []
     for process in processes:
         try:
             descriptors = procfs.read_descriptors(process.id.pid, limit=MAX_DESCRIPTORS)
         except (ProcessGone, Unavailable):
             continue
-        inodes.update(d.inode for d in descriptors if d.target.startswith("socket:["))
+        if sockets := [d.inode for d in descriptors if d.target.startswith("socket:[")]:
+            inodes.update(sockets)
+            holders.append(process.id.pid)
         exempt = _is_session_agent(process)
         held.append(Held(process.id, descriptors, process.mnt_ns, process.parent, exempt))
-    return held, find_sockets(inodes) if inodes else {}
+    return held, find_sockets(inodes, holders) if inodes else {}
 
 
 def _is_session_agent(process: Process) -> bool:

@@ -24,7 +24,7 @@ from outrider_sidecar.decode.elf import ET_EXEC, HEADER_BYTES, is_pie, parse_elf
 from outrider_sidecar.decode.maps import DELETED, Mapping, executable_files
 from outrider_sidecar.linux import inotify
 from outrider_sidecar.linux.inotify import OUT_OF_WATCHES, Inotify
-from outrider_sidecar.linux.procfs import PROC, read_stat
+from outrider_sidecar.linux.procfs import PROC, read_stat, read_whole
 from outrider_sidecar.linux.rooted import look, open_beneath, opened_root
 from outrider_sidecar.sensors import Emit
 from outrider_sidecar.sensors.library_table import (
@@ -259,7 +259,7 @@ class LibrarySensor:
         needles = [b" %d " % library.file.ino for library in libraries]
         for pid in islice(self._pids_of(mnt_ns), MAX_PROCESSES):
             try:
-                raw = _read_maps(f"{self._proc}/{pid}/maps")
+                raw = read_whole(f"{self._proc}/{pid}/maps", limit=MAX_MAPS_BYTES)
                 if not any(needle in raw for needle in needles):
                     continue
                 found = [(mapping, match(mapping, libraries)) for mapping in executable_files(raw)]
@@ -292,18 +292,6 @@ class LibrarySensor:
 
 def _loaded(at_ns: int, process: ProcessId, library: NewLibrary) -> LibraryLoaded:
     return LibraryLoaded(at_ns, process, library.file, mnt_ns=library.mnt_ns)
-
-
-def _read_maps(path: str) -> bytes:
-    parts, size = [], 0
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        while size < MAX_MAPS_BYTES and (part := os.read(fd, 65536)):
-            parts.append(part)
-            size += len(part)
-    finally:
-        os.close(fd)
-    return b"".join(parts)
 
 
 def _only_program(root: int, path: bytes, head: bytes) -> bool:

@@ -29,7 +29,10 @@ DNS_PORT: Final = 53
 
 
 class SocketSensor:
-    """Tells of packet sockets and connected UDP sockets. `ignore` says of a pid that its own are not told of."""
+    """Tells of packet sockets and connected UDP sockets of the network namespace it is used in.
+
+    `ignore` says of a pid that its own are not told of; `tells_unknown`, whether those are whose holder is not found.
+    """
 
     name = "sockets"
 
@@ -38,11 +41,15 @@ class SocketSensor:
         owners: OwnerFinder,
         *,
         ignore: Callable[[int], bool] = lambda _: False,
+        tells_unknown: bool = True,
+        net_ns: int = 0,
         proc: Path = PROC,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self._owners = owners
         self._ignore = ignore
+        self._tells_unknown = tells_unknown
+        self._net_ns = net_ns
         self._net = ProcNet(proc=proc)
         self._packet_table = proc / "thread-self" / "net" / "packet"
         self._clock = clock
@@ -53,12 +60,16 @@ class SocketSensor:
         """Block until `stop`. Raises Unavailable where no socket's holder can be found."""
         self._owners.open()
         try:
-            self._known.update(facts.inode for facts in self._connected(emit))
+            self.begin(emit)
             while not stop.is_set():
                 self.look(emit)
                 stop.wait(POLL_S)
         finally:
             self._owners.close()
+
+    def begin(self, emit: Emit) -> None:
+        """Note the UDP sockets that are there already: only what comes is told of."""
+        self._known.update(facts.inode for facts in self._connected(emit))
 
     def look(self, emit: Emit) -> None:
         """Tell of the sockets that are new since the last look."""
@@ -75,11 +86,15 @@ class SocketSensor:
         if owner.process is None or self._ignore(owner.process.pid):
             return
         arguments = {"domain": "AF_PACKET"}
-        emit(SyscallMade(self._clock(), owner.process, "socket", arguments, attribution=owner.attribution))
+        emit(
+            SyscallMade(
+                self._clock(), owner.process, "socket", arguments, attribution=owner.attribution, mnt_ns=owner.mnt_ns
+            )
+        )
 
     def _tell_datagrams(self, facts: SocketFacts, emit: Emit) -> None:
         owner = self._owners.of_inode(facts.inode)
-        if owner.process is not None and self._ignore(owner.process.pid):
+        if not self._tells_unknown if owner.process is None else self._ignore(owner.process.pid):
             return
         emit(
             ConnectionOpened(
@@ -93,6 +108,8 @@ class SocketSensor:
                 owner=owner.process,
                 attribution=owner.attribution,
                 socket_inode=facts.inode,
+                mnt_ns=owner.mnt_ns,
+                net_ns=self._net_ns,
             )
         )
 

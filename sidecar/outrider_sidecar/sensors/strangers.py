@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from outrider_sidecar.decode.maps import DELETED, Mapping, executable_files, once_called, parse_maps
-from outrider_sidecar.linux.procfs import PROC, file_facts, read_stat
+from outrider_sidecar.linux.procfs import PROC, file_facts, read_stat, read_whole
 from outrider_sidecar.linux.rooted import find_in_root
 from outrider_sidecar.sensors.library_table import LibraryTable, NewLibrary, match
 from outrider_wire.errors import ProcessGone, Unavailable
@@ -66,7 +66,7 @@ class Strangers:
         for mnt_ns, baseline_ns in self._containers():
             for pid, runs in islice(self._living(mnt_ns), MAX_PROCESSES):
                 try:
-                    raw = _read_maps(f"{self._proc}/{pid}/maps")
+                    raw = read_whole(f"{self._proc}/{pid}/maps", limit=MAX_MAPS_BYTES)
                     lines = _EXECUTABLE.findall(raw)
                     self._before[pid] = mark = hash(tuple(lines))
                     if before.get(pid) != mark or not self._looks % FRESH_LOOKS:
@@ -125,15 +125,3 @@ class Strangers:
     def _is_program(self, pid: int, mapping: Mapping) -> bool:
         exe = f"{self._proc}/{pid}/exe"
         return os.stat(exe).st_ino == mapping.ino
-
-
-def _read_maps(path: str) -> bytes:
-    parts, size = [], 0
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        while size < MAX_MAPS_BYTES and (part := os.read(fd, 65536)):
-            parts.append(part)
-            size += len(part)
-    finally:
-        os.close(fd)
-    return b"".join(parts)

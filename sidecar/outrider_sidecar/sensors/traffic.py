@@ -11,7 +11,7 @@ The tap passes few packets (see `linux/packet.py`); this file decides what each 
   not found is unknown, and the socket's inode, where there is one, is kept for its holder's exit stop to complete.
 """
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -26,9 +26,11 @@ from outrider_sidecar.decode.tls import parse_client_hello
 from outrider_sidecar.linux.packet import Captured
 from outrider_sidecar.sensors import Emit
 from outrider_sidecar.sensors.owners import Owner
-from outrider_wire.events import ConnectionOpened, Direction, NameQueried, NameResolved, ServerNamed
+from outrider_wire.events import ConnectionOpened, Direction, NameQueried, NameResolved, ServerNamed, SocketFacts
 
 DNS_PORT: Final = 53
+_CONNECTED: Final = ("ESTABLISHED", "FIN_WAIT1", "FIN_WAIT2", "CLOSE_WAIT")
+"""States of a connection whose handshake is over and which somebody may hold."""
 
 
 class Owners(Protocol):
@@ -61,29 +63,46 @@ class TrafficCounts(Struct):
 
 
 class TrafficReader:
-    """Turns captured packets into events. For one thread."""
+    """Turns captured packets of one network namespace into events. For one thread."""
 
-    def __init__(self, owners: Owners, local: Container[str], ignore: Callable[[int], bool]) -> None:
+    def __init__(
+        self, owners: Owners, local: Container[str], ignore: Callable[[int], bool], *, net_ns: int = 0
+    ) -> None:
         self.counts = TrafficCounts()
+        self._net_ns = net_ns
         self._owners = owners
         self._local = local
         self._ignore = ignore
         self._handshakes = Handshakes()
         self._streams = DnsStreams()
 
-    def read(self, captured: Captured, emit: Emit) -> None:
-        """Emit the events that one packet gives rise to."""
+    def read(self, captured: Captured, emit: Emit) -> bool:
+        """Emit the events that one packet gives rise to; False says that it is routed through."""
         self.counts.seen += 1
         try:
             packet = parse_ip(captured.data)
             if packet.source not in self._local and packet.destination not in self._local:
                 self.counts.foreign += 1
-            elif packet.protocol == TCP:
+                return False
+            if packet.protocol == TCP:
                 self._read_segment(captured, packet, parse_segment(packet.payload), emit)
             elif packet.protocol == UDP:
                 self._read_datagram(captured, packet, emit)
         except ValueError:
             self.counts.undecoded += 1
+        return True
+
+    def tell_standing(self, sockets: Iterable[SocketFacts], at_ns: int, emit: Emit) -> None:
+        """Connections that were there before the tap, as answered ones, but for those whose packets were read."""
+        for facts in sockets:
+            if facts.state not in _CONNECTED or not facts.inode:
+                continue
+            near, far = (facts.local, facts.local_port), (facts.remote, facts.remote_port)
+            ends = (*far, *near) if facts.direction == "inbound" else (*near, *far)
+            if not self._handshakes.knows(ends):
+                owner = self._owners.of_connection(*near, *far)
+                for event in self._opened(ends, at_ns, facts.direction, owner):
+                    emit(replace(event, answered=True))
 
     def _read_segment(self, captured: Captured, packet: IpPacket, segment: Segment, emit: Emit) -> None:
         if segment.flags & SYN:
@@ -115,21 +134,21 @@ class TrafficReader:
         source, source_port, destination, destination_port = ends
         if source in self._local:
             owner = self._owners.of_connection(*ends, interface=captured.interface)
-            yield from self._opened(ends, captured, "outbound", owner)
+            yield from self._opened(ends, captured.at_ns, "outbound", owner)
         if destination in self._local:
             owner = self._owners.of_connection(
                 destination, destination_port, source, source_port, interface=captured.interface, accepting=True
             )
-            yield from self._opened(ends, captured, "inbound", owner)
+            yield from self._opened(ends, captured.at_ns, "inbound", owner)
 
     def _opened(
-        self, ends: tuple[str, int, str, int], captured: Captured, direction: Direction, owner: Owner
+        self, ends: tuple[str, int, str, int], at_ns: int, direction: Direction, owner: Owner
     ) -> Iterator[ConnectionOpened]:
         if self._is_ignored(owner):
             return
         source, source_port, destination, destination_port = ends
         yield ConnectionOpened(
-            at_ns=captured.at_ns,
+            at_ns=at_ns,
             source=source,
             source_port=source_port,
             destination=destination,
@@ -138,6 +157,8 @@ class TrafficReader:
             owner=owner.process,
             attribution=owner.attribution,
             socket_inode=owner.socket_inode,
+            mnt_ns=owner.mnt_ns,
+            net_ns=self._net_ns,
         )
 
     def _read_datagram(self, captured: Captured, packet: IpPacket, emit: Emit) -> None:
@@ -180,6 +201,8 @@ class TrafficReader:
                     source_port=port,
                     owner=owner.process,
                     attribution=owner.attribution,
+                    mnt_ns=owner.mnt_ns,
+                    net_ns=self._net_ns,
                 )
             )
 
@@ -197,6 +220,7 @@ class TrafficReader:
                 code=message.code,
                 server=packet.source,
                 ttl_s=message.ttl_s,
+                net_ns=self._net_ns,
             )
         )
 
@@ -221,6 +245,8 @@ class TrafficReader:
                     destination_port=segment.destination_port,
                     owner=owner.process,
                     attribution=owner.attribution,
+                    mnt_ns=owner.mnt_ns,
+                    net_ns=self._net_ns,
                 )
             )
 

@@ -9,10 +9,11 @@ a program started since then did not do it.
 """
 
 import posixpath
+from collections.abc import Callable
 from typing import Final
 
 from outrider_sidecar.world.shells import SHELL_NAMES, base_name
-from outrider_sidecar.world.tree import Process, ProcessTree
+from outrider_sidecar.world.tree import MAX_DEAD_IN_FULL, Process, ProcessTree
 from outrider_wire.events import FileChanged, NameQueried, ProcessId
 
 MAX_AGE_NS: Final = 2_000_000_000
@@ -34,14 +35,16 @@ def infer_author(tree: ProcessTree, event: FileChanged) -> ProcessId | None:
     return max(named, key=lambda p: p.executed_at_ns).id if named else None
 
 
-def infer_asker(tree: ProcessTree, event: NameQueried) -> ProcessId | None:
-    """The process that most likely asked for a name, or None.
+def infer_asker(
+    tree: ProcessTree, event: NameQueried, may_ask: Callable[[Process], bool] = lambda _: True
+) -> ProcessId | None:
+    """The process that most likely asked for a name, or None; of those that `may_ask` it, being in its network.
 
     One whose arguments hold the name; else the only program, shells aside, that began shortly before.
     """
-    ended = [p for p in tree.recent_dead(limit=MAX_CANDIDATES) if event.at_ns <= p.exited_at_ns]
-    living = [p for p in tree.living()[:MAX_CANDIDATES] if p.started_at_ns <= event.at_ns]
-    candidates = [p for p in (*ended, *living) if p.executed_at_ns]
+    ended = [p for p in tree.recent_dead(limit=MAX_DEAD_IN_FULL) if event.at_ns <= p.exited_at_ns and may_ask(p)]
+    living = [p for p in tree.living() if p.started_at_ns <= event.at_ns and may_ask(p)]
+    candidates = [p for p in (*ended[:MAX_CANDIDATES], *living[:MAX_CANDIDATES]) if p.executed_at_ns]
     named = [p for p in candidates if any(event.name in argument.lower() for argument in p.argv[1:])]
     if named:
         return max(named, key=lambda p: p.executed_at_ns).id

@@ -9,14 +9,14 @@ A look reads /proc of other processes, which costs about 0.3 ms each: `look` is 
 first, and a budget bounds how much of the engine's time goes into it.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from outrider_sidecar.world.lineage import FoundTie, Graph, Held, feeding_connection, find_tie, through_own_task
 from outrider_sidecar.world.shells import Shells, reads_commands_from_stdin
-from outrider_sidecar.world.tree import Process, ProcessTree
+from outrider_sidecar.world.tree import MAX_DEAD_IN_FULL, Process, ProcessTree
 from outrider_wire.events import (
     ConnectionOpened,
     Descriptor,
@@ -35,6 +35,8 @@ Just after a fork both ends still hold each other's descriptors, so that a relay
 a script by pipe looks like a relay until it closes the pipe."""
 MAX_WATCHED: Final = 512
 """Most shells watched; past that the oldest are let go, and counted."""
+MAX_ENDED: Final = 64
+"""Most processes that ended lately whose last descriptors are looked at."""
 MAX_SYNS: Final = 8_192
 MAX_BUSY_SHARE: Final = 0.2
 """Most of the engine's time that looks may take; a look beyond it waits for a later tick."""
@@ -46,6 +48,9 @@ ANSWER_EVERY_S: Final = 1.0
 
 Look = Callable[[Iterable[Process]], tuple[list[Held], Mapping[int, SocketFacts]]]
 """Read what these processes hold now, and the facts of all sockets among it."""
+
+Near = Callable[[int], Collection[int] | None]
+"""The mount namespaces whose processes may feed a shell of this one; None for all."""
 
 Monotonic = Callable[[], float]
 
@@ -61,25 +66,37 @@ class Watched(Struct):
 
 
 class TieTracker:
-    """Finds reverse shells' ties. Belongs to the engine's thread; `tick` is called every few milliseconds."""
+    """Finds reverse shells' ties. Belongs to the engine's thread; `tick` is called every few milliseconds.
 
-    def __init__(self, tree: ProcessTree, shells: Shells, look: Look, *, clock: Monotonic) -> None:
+    `near` says who belongs together, where many tasks are guarded: a shell is looked at among its own.
+    """
+
+    def __init__(
+        self,
+        tree: ProcessTree,
+        shells: Shells,
+        look: Look,
+        *,
+        clock: Monotonic,
+        near: Near = lambda _: None,
+    ) -> None:
         self._tree = tree
         self._shells = shells
         self._look = look
         self._clock = clock
+        self._near = near
         self._watched: dict[ProcessId, Watched] = {}
         self._told: dict[tuple[ProcessId, int], str] = {}
         self._syns: dict[tuple[str, int, str, int], None] = {}
         self._answers: dict[ProcessId, tuple[int, float]] = {}
-        self._due_connection = False
+        self._due_connections: set[int] = set()
         self._busy_until_s = 0.0
         self.let_go = 0
 
     @property
     def restless(self) -> bool:
         """Whether a look is due soon."""
-        return self._due_connection or any(w.looks < len(LOOKS_AFTER_S) for w in self._watched.values())
+        return bool(self._due_connections) or any(w.looks < len(LOOKS_AFTER_S) for w in self._watched.values())
 
     def executed(self, process: Process, at_ns: int) -> list[StdioTied]:
         """Judge a program at its start; begin to watch it where only a later look can tell."""
@@ -102,8 +119,8 @@ class TieTracker:
         owner = self._tree.get(event.owner)
         if owner is not None and event.direction != "inbound" and self._shells.is_shell(owner):
             self._watch(owner)
-        if event.direction != "inbound":
-            self._due_connection = True
+        if event.direction != "inbound" and len(self._due_connections) < MAX_WATCHED:
+            self._due_connections.add(event.mnt_ns)
 
     def exited(self, process: Process, at_ns: int) -> list[StdioTied]:
         """A shell's last descriptors, or a relay's, may tie what no look was in time for."""
@@ -114,7 +131,9 @@ class TieTracker:
                 return self._tell(process, watched.uncertain, at_ns)
             return found
         if any(s.protocol == "tcp" for s in process.held_sockets) and self._watched:
-            return self._look_at(list(self._watched.values()), at_ns)
+            mnt_ns = process.mnt_ns
+            near = [watched for watched in self._watched.values() if self._may_feed(mnt_ns, watched.process)]
+            return self._look_at(near, at_ns) if near else []
         return []
 
     def tick(self, at_ns: int) -> list[StdioTied]:
@@ -122,9 +141,14 @@ class TieTracker:
         now_s = self._clock()
         if now_s < self._busy_until_s:
             return []
-        by_connection, self._due_connection = self._due_connection, False
-        due = [w for w in self._watched.values() if by_connection or _is_due(w, now_s)]
-        share = MAX_CONNECTION_SHARE if by_connection else MAX_BUSY_SHARE
+        opened, self._due_connections = self._due_connections, set()
+        due, share = [], MAX_BUSY_SHARE
+        for watched in self._watched.values():
+            by_connection = any(self._may_feed(mnt_ns, watched.process) for mnt_ns in opened)
+            if by_connection:
+                share = MAX_CONNECTION_SHARE
+            if by_connection or _is_due(watched, now_s):
+                due.append(watched)
         return self._look_at(due, at_ns, share=share) if due else []
 
     def direction_of(self, connection: SocketFacts) -> Direction:
@@ -146,11 +170,10 @@ class TieTracker:
         started_s = self._clock()
         found: list[StdioTied] = []
         rest = list(watched)
-        for reach in (self._relatives(rest), self._everybody()):
+        for reach in (self._relatives, self._neighbours):
             if not rest:
                 break
-            held, sockets = self._look(reach)
-            graph = Graph([*held, *self._ended()], dict(sockets) | self._ended_sockets())
+            graph = self._graph(reach(rest), [one.process for one in rest])
             rest = [w for w in rest if not self._judge(w, graph, found, at_ns)]
         for one in watched:
             one.looks += 1
@@ -180,8 +203,7 @@ class TieTracker:
         connection = tie.connection
         if connection.remote != connection.local or self.direction_of(connection) == "outbound":
             return []
-        held, sockets = self._look(self._everybody())
-        graph = Graph([*held, *self._ended()], dict(sockets) | self._ended_sockets())
+        graph = self._graph(self._near_to([process], self._tree.living()), [process])
         onward = through_own_task(tie, graph)
         return self._tell(process, onward, at_ns) if onward is not None else []
 
@@ -191,8 +213,7 @@ class TieTracker:
         if shell is None or not self._shells.is_shell(shell) or not self._may_answer(shell.id):
             return []
         relatives = [shell, *(p for p in self._tree.living() if p.parent in (shell.id, shell.parent))]
-        held, sockets = self._look(relatives)
-        graph = Graph([*held, *self._ended()], {socket.inode: socket} | dict(sockets) | self._ended_sockets())
+        graph = self._graph(relatives, [shell], known={socket.inode: socket})
         shell_held = graph.of(shell.id) or _as_held(shell)
         if _speaks_on_own_descriptor(shell_held, child, socket):
             via = (f"descriptor of the shell is the connection, and pid {child.id.pid} answers on it",)
@@ -252,14 +273,33 @@ class TieTracker:
                     near[process.id] = process
         return list(near.values())
 
-    def _everybody(self) -> list[Process]:
-        return self._tree.living()
+    def _may_feed(self, mnt_ns: int, shell: Process) -> bool:
+        """Whether what happens in a container may concern a shell; yes of what is in none that is known."""
+        near = self._near(shell.mnt_ns) if mnt_ns else None
+        return near is None or mnt_ns in near
 
-    def _ended(self) -> list[Held]:
-        return [_as_held(p) for p in self._tree.recent_dead(limit=64) if p.held]
+    def _neighbours(self, watched: Iterable[Watched]) -> list[Process]:
+        """Everybody who may feed one of these shells."""
+        return self._near_to([one.process for one in watched], self._tree.living())
 
-    def _ended_sockets(self) -> dict[int, SocketFacts]:
-        return {s.inode: s for p in self._tree.recent_dead(limit=64) for s in p.held_sockets}
+    def _near_to(self, shells: Iterable[Process], processes: list[Process]) -> list[Process]:
+        places: set[int] = set()
+        for mnt_ns in {shell.mnt_ns for shell in shells}:
+            if (near := self._near(mnt_ns)) is None:
+                return processes
+            places.update(near)
+        return [process for process in processes if process.mnt_ns in places]
+
+    def _graph(
+        self, reach: Iterable[Process], shells: Iterable[Process], *, known: Mapping[int, SocketFacts] | None = None
+    ) -> Graph:
+        """What these processes hold now, and what those near the shells that ended lately held at last."""
+        held, sockets = self._look(reach)
+        dead = self._near_to(shells, self._tree.recent_dead(limit=MAX_DEAD_IN_FULL))[:MAX_ENDED]
+        last = {socket.inode: socket for process in dead for socket in process.held_sockets}
+        return Graph(
+            [*held, *(_as_held(process) for process in dead if process.held)], {**(known or {}), **sockets, **last}
+        )
 
 
 def _is_due(watched: Watched, now_s: float) -> bool:

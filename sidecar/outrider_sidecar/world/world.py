@@ -16,6 +16,7 @@ from outrider_sidecar.world.drift import Drift
 from outrider_sidecar.world.earlier import EarlierFiles
 from outrider_sidecar.world.late import LateFacts, NothingLate
 from outrider_sidecar.world.names import Names
+from outrider_sidecar.world.networks import Networks
 from outrider_sidecar.world.shells import Shells
 from outrider_sidecar.world.ties import TieTracker
 from outrider_sidecar.world.tree import Process, ProcessTree
@@ -38,11 +39,14 @@ from outrider_wire.events import (
     StdioTied,
     SyscallMade,
 )
+from outrider_wire.findings import TaskView
 
 StartedAt = Callable[[ProcessId], int]
 """When a process began, in ns since the epoch, from its start ticks and CLOCK_BOOTTIME."""
 LibrariesOf = Callable[[ProcessExecuted], list[LibraryLoaded]]
 """Libraries that a program was started with orders to load, as they lie in its container."""
+NetworkOf = Callable[[int], int]
+"""The network namespace of a process, by its pid; 0 where it is gone."""
 NewLibrariesOf = Callable[[ProcessExited, int], list[LibraryLoaded]]
 OnProgram = Callable[[Container, Process], None]
 """Called with each program that is started, and where: the file watch follows containers and their programs."""
@@ -67,6 +71,8 @@ class World:
         ordered_libraries: LibrariesOf,
         exit_libraries: NewLibrariesOf,
         on_program: OnProgram,
+        network_of: NetworkOf = lambda _: 0,
+        networks: Networks | None = None,
         late: LateFacts | None = None,
     ) -> None:
         self.tree = tree
@@ -74,6 +80,7 @@ class World:
         self.shells = shells
         self.ties = ties
         self.intel = intel
+        self.networks = networks if networks is not None else Networks(containers)
         self.names = Names()
         self.earlier = EarlierFiles()
         self.late: LateFacts = late if late is not None else NothingLate()
@@ -82,6 +89,7 @@ class World:
         self._ordered_libraries = ordered_libraries
         self._exit_libraries = exit_libraries
         self._on_program = on_program
+        self._network_of = network_of
 
     def apply(self, event: Event) -> list[Event]:
         """Take in one event; give back it, completed, and what follows from it, in order."""
@@ -121,7 +129,7 @@ class World:
     def guess_owner(self, event: Event) -> Event:
         """A question or a reading by nobody that was seen, with whoever most likely did it."""
         if isinstance(event, NameQueried) and event.owner is None:
-            asker = infer_asker(self.tree, event)
+            asker = infer_asker(self.tree, event, lambda process: self.may_be_of(event, process))
             if asker is not None:
                 return msgspec.structs.replace(event, owner=asker, attribution="inferred")
         return self._with_author(event) if isinstance(event, FileChanged) else event
@@ -147,9 +155,19 @@ class World:
                 return None
 
     def container_of(self, event: Event, process: Process | None) -> Container | None:
-        """The container that an event is of, by its process, else by the mount namespace it names."""
+        """The container that an event is of: its process's, the one it names, or the only one in its network."""
         mnt_ns = process.mnt_ns if process is not None and process.mnt_ns else getattr(event, "mnt_ns", 0)
-        return self.containers.get(mnt_ns)
+        return self.containers.get(mnt_ns) if mnt_ns else self.networks.container_of(getattr(event, "net_ns", 0))
+
+    def task_of(self, event: Event, container: Container | None) -> TaskView | None:
+        """The task that an event is of: its container's, else that of all containers in its network."""
+        if container is None and self.containers.task is None:
+            return self.networks.task_of(getattr(event, "net_ns", 0))
+        return self.containers.task_of(container)
+
+    def may_be_of(self, event: Event, process: Process) -> bool:
+        """Whether a process may have been seen in the network of an event."""
+        return self.networks.is_in(process.mnt_ns, getattr(event, "net_ns", 0))
 
     def attribution_of(self, event: Event) -> Attribution:
         """How the acting process of an event is known; events of a process itself are exact."""
@@ -191,6 +209,8 @@ class World:
         container = self.containers.see(process.mnt_ns, cgroup, at_ns, began_ns)
         if container is not None:
             container.meet(process)
+            if not container.net_ns and process.alive:
+                container.net_ns = self._network_of(process.id.pid)
             self._on_program(container, process)
 
     def _executed(self, event: ProcessExecuted) -> list[Event]:

@@ -1,8 +1,9 @@
 """The shape of a stock action in our own version: what it does, by which process, and which rule is to trip.
 
 A played action is three shell lines in one shell: `prepare`, the act itself, `undo`. The act is started as
-`sh -c 'echo actor=$$; exec ACT'`, so that the pid that is printed is the pid that does it; an act that `announces`
-prints its own. An action that cannot run here exits 77 and says why.
+`sh -c 'echo actor=$$; exec ACT'`, so that the pid that is printed is the pid that does it. Where that process has
+another pid outside, it waits for a line of input, so that it can be looked for. An action that cannot run here exits
+77 and says why.
 """
 
 import shlex
@@ -36,15 +37,18 @@ class Action(Struct, frozen=True):
     undo: str = ""
     needs: Need = ""
     blind: str = ""
-    announces: bool = False
     settle_s: float = 0.0
     tools: tuple[str, ...] = ()
     timeout_s: float = 20.0
 
 
-def script_of(action: Action, *, host: str, python: str) -> str:
-    """The whole shell script of an action, its places filled in (not by format: scripts are full of braces)."""
-    act = action.act if action.announces else f"sh -c {shlex.quote('echo actor=$$; exec ' + action.act)}"
+def script_of(action: Action, *, host: str, python: str, waits: bool = False) -> str:
+    """The whole shell script of an action, its places filled in (not by format: scripts are full of braces).
+
+    `waits`: the act begins when a line is written to the script's standard input.
+    """
+    begin = "echo actor=$$; read -r go; exec " if waits else "echo actor=$$; exec "
+    act = f"sh -c {shlex.quote(begin + action.act)}"
     missing = [f"command -v {tool} >/dev/null || {{ echo '{tool} is missing'; exit 77; }}" for tool in action.tools]
     lines = [
         "set -a",

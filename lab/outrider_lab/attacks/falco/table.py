@@ -20,6 +20,9 @@ class Played(Protocol):
     def note(self) -> str: ...
 
 
+HOST_HEADING: Final = "## On a container instance, by the host process"
+"""Where the second part of the document begins."""
+
 _HEAD: Final = """# Falco's stock rules, tried
 
 Written by `make falco-compatibility`, not by hand. Falco's three stock rule files are loaded unchanged into the
@@ -38,23 +41,48 @@ is named, and another run may name the process.
 """
 
 
-def render(outcomes: Sequence[Played]) -> str:
-    """The whole document."""
+_HOST_HEAD: Final = (
+    HOST_HEADING
+    + """
+
+The same actions in a container of a task in `awsvpc` mode, with Outrider as one host process (`outrider run --mode
+host`) outside every container, and nobody traced. The proc connector tells of starts, fanotify of files with the
+process that touched them. The container's processes have other pids outside than inside: the one that is compared is
+the one outside, looked up before the act begins.
+
+**{caught} of the {all} actions trip their rule**, {exact} of them with the process known exactly. Of the {plain} that
+need neither SYS_ADMIN nor a host nor an outside network, **{caught_plain}** do.
+"""
+)
+
+
+def put_part(document: str, mode: str, part: str) -> str:
+    """The document with the part of one mode replaced, and that of the other kept."""
+    task, mark, host = document.partition(HOST_HEADING)
+    if mode == "host":
+        return (task.rstrip() + "\n\n" if task.strip() else "") + part
+    return part.rstrip() + "\n" + (f"\n{mark}{host}" if mark else "")
+
+
+def render(outcomes: Sequence[Played], mode: str = "task") -> str:
+    """The part of one mode."""
     plain = [one for one in outcomes if not one.action.needs]
-    head = _HEAD.format(
+    level = "###" if mode == "host" else "##"
+    head = (_HOST_HEAD if mode == "host" else _HEAD).format(
         caught=sum(one.finding is not None for one in outcomes),
         all=len(outcomes),
         plain=len(plain),
         caught_plain=sum(one.finding is not None for one in plain),
+        exact=sum(one.on_actor and one.finding is not None and one.finding.attribution == "exact" for one in outcomes),
     )
     caught = [_caught_row(one) for one in outcomes if one.finding is not None]
     missed = [_missed_row(one) for one in outcomes if one.finding is None]
     return "\n".join(
         (
             head,
-            "## What trips its rule\n",
+            f"{level} What trips its rule\n",
             *_table(("action", "rule", "what is done", "needs outside", "process", "known by"), caught),
-            "\n## What does not, and why\n",
+            f"\n{level} What does not, and why\n",
             *_table(("action", "rule", "what is done", "needs", "reason"), missed),
             "",
         )

@@ -8,11 +8,11 @@ Only the sensor's thread changes a tree; `since` and `path` may be read from any
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 
-@dataclass(eq=False, slots=True)
-class GuardedRoot:
+class GuardedRoot(Struct, eq=False):
     """A container whose files are watched.
 
     `baseline_ns` is when it was created, 0 where nobody said. `to_scan` counts directories still to be visited,
@@ -34,11 +34,10 @@ class GuardedRoot:
     told_ns: int = 0
     reachable: bool = True
     identity: tuple[int, int] | None = None
-    tops: dict[bytes, "Watched"] = field(default_factory=dict)
+    tops: dict[bytes, "Watched"] = {}
 
 
-@dataclass(eq=False, slots=True)
-class Watched:
+class Watched(Struct, eq=False):
     """One watched directory of one container. `inspected_ns` is when its files were looked at, 0 before."""
 
     wd: int

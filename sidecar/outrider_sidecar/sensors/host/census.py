@@ -1,0 +1,86 @@
+"""Which mount namespaces are containers, and who is counted in each.
+
+A process is in a container when its mount namespace is not the machine's own and its cgroup path holds a container's
+id. A systemd service with mounts of its own is no container: it has no such id. Once a namespace is known to be a
+container's, whoever enters it is in that container, whatever cgroup he came from.
+
+Inode numbers of namespaces are used again, so a container is forgotten with its last process, and that a namespace is
+no container's is never remembered, but of the machine's and our own.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from outrider_sidecar.linux.procfs import PROC, read_bytes
+from outrider_wire.text import clean_text
+
+KTHREADD: Final = 2
+"""The kernel's own threads are in the machine's mount namespace, too, and whoever may not read init may read them."""
+
+
+class Census:
+    """The containers that have a process now."""
+
+    def __init__(self, container_of: Callable[[str], str], *, proc: Path = PROC) -> None:
+        self._container_of = container_of
+        self._proc = proc
+        self.host_ns = self.read_namespace(1) or self.read_namespace(KTHREADD)
+        own = self.read_namespace(os.getpid())
+        self.own_ns = own if own != self.host_ns else 0
+        """Ours, where it is not the machine's: Outrider is a container itself, and tells nothing of that one."""
+        self._counts: dict[int, int] = {}
+        self._devices: dict[int, int] = {}
+
+    def read_namespace(self, pid: int) -> int:
+        """The mount namespace of a process, 0 where it cannot be read."""
+        try:
+            return os.stat(f"{self._proc}/{pid}/ns/mnt").st_ino
+        except OSError:
+            return 0
+
+    def is_container(self, mnt_ns: int, pid: int) -> bool:
+        """Whether a mount namespace, read of `pid`, is a container's."""
+        if mnt_ns in (0, self.host_ns, self.own_ns):
+            return False
+        return mnt_ns in self._counts or bool(self._container_of(self._cgroup(pid)))
+
+    def enter(self, mnt_ns: int, pid: int) -> bool:
+        """Count a process in; whether it is the first of its container."""
+        count = self._counts.get(mnt_ns, 0)
+        self._counts[mnt_ns] = count + 1
+        if count:
+            return False
+        try:
+            self._devices[os.stat(f"{self._proc}/{pid}/root").st_dev] = mnt_ns
+        except OSError:
+            pass  # it is gone already; who enters next shows it
+        return True
+
+    def leave(self, mnt_ns: int) -> bool:
+        """Count a process out; whether it was the last of its container."""
+        count = self._counts.get(mnt_ns, 0) - 1
+        if count > 0:
+            self._counts[mnt_ns] = count
+            return False
+        self._devices = {device: other for device, other in self._devices.items() if other != mnt_ns}
+        return self._counts.pop(mnt_ns, None) is not None
+
+    def is_counted(self, mnt_ns: int) -> bool:
+        """Whether a mount namespace is known to be a container's, with somebody in it."""
+        return mnt_ns in self._counts
+
+    def by_device(self, device: int) -> int:
+        """The container whose root file system this device is, 0 for none."""
+        return self._devices.get(device, 0)
+
+    def containers(self) -> list[int]:
+        """The mount namespaces of all containers."""
+        return list(self._counts)
+
+    def _cgroup(self, pid: int) -> str:
+        try:
+            return clean_text(read_bytes(f"{self._proc}/{pid}/cgroup", limit=8192), limit=8192)
+        except OSError:
+            return ""

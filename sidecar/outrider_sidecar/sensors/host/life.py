@@ -1,0 +1,375 @@
+"""From the connector's messages to what is known: who was forked by whom, who started what, who ended.
+
+`take` goes through the messages that wait and reads at once what may be gone in a moment. `tell` makes events of it, in
+the order of the messages, a moment later. In between the file watch is drained, so that what happened to files before
+an exec is told before it, and what fanotify knows of programs that are gone can be asked.
+
+Facts that shape this file:
+
+- A message may be read long after what it tells of. Where a later exec or the end of the same process waits already,
+  nothing of the earlier program can be read: what /proc says is of the later one.
+- The exec message comes some 100 us after the new program is in place. So what was read for one exec may be of the next
+  one, whose message is yet to come; that is why nothing is told for some milliseconds. Where a stack begins is random,
+  and tells two programs apart: the same place twice means that the same program was read twice.
+- A pid may have been given to another by then: what was read counts only if the start time is that of the fork.
+- What was read of a process by looking (`known_ns`) is newer than messages of an earlier time: those are left out.
+- Whoever enters a container does so without a message; his first exec there is what is told, with no parent.
+"""
+
+import os
+import select
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from outrider_sidecar.clocks import started_at_ns
+from outrider_sidecar.linux.execfacts import Captured, FactReader
+from outrider_sidecar.linux.proc_connector import LifeMessage
+from outrider_sidecar.linux.procfs import read_stat
+from outrider_sidecar.sensors.host.census import Census
+from outrider_sidecar.sensors.host.clock import Clock
+from outrider_sidecar.sensors.host.facts import split_opened
+from outrider_sidecar.sensors.host.options import LookoutOptions, Marks
+from outrider_sidecar.sensors.host.people import Live, People
+from outrider_sidecar.sensors.host.tell import Teller
+from outrider_wire.errors import ProcessGone, Unavailable
+from outrider_wire.events import ProcessId
+
+SENSOR: Final = "connector"
+MAX_LEADERLESS: Final = 256
+MAX_ANCESTORS: Final = 8
+"""How far up it is looked whether a process is one of Outrider's own."""
+
+NEAR_NS: Final = 2_000_000
+"""An exec message is this near to the moment its program was in place."""
+
+
+class Pending:
+    """A message to be told of, whose it is (None: of one not followed), and of an exec what was read, and when."""
+
+    __slots__ = ("born_ns", "captured", "live", "message", "read_ns")
+
+    def __init__(
+        self,
+        message: LifeMessage,
+        live: Live | None,
+        captured: Captured | None = None,
+        *,
+        born_ns: int = 0,
+        read_ns: tuple[int, int] = (0, 0),
+    ) -> None:
+        self.message = message
+        self.live = live
+        self.captured = captured
+        self.born_ns = born_ns
+        self.read_ns = read_ns
+
+
+class Life:
+    """Follows processes by their messages."""
+
+    def __init__(
+        self,
+        options: LookoutOptions,
+        reader: FactReader,
+        people: People,
+        census: Census,
+        marks: Marks,
+        clock: Clock,
+        teller: Teller,
+        *,
+        supervisor_pid: int = 0,
+    ) -> None:
+        self._guard_host = options.guard_host
+        self._proc = options.proc
+        self._reader = reader
+        self._people = people
+        self._census = census
+        self._marks = marks
+        self._clock = clock
+        self._teller = teller
+        self._own = frozenset((supervisor_pid or os.getpid(), os.getpid()))
+        self._pending: list[Pending] = []
+        self._last_exec: dict[int, Pending] = {}
+        self._leaderless: dict[int, tuple[Live, LifeMessage]] = {}
+
+    def take(self, messages: Sequence[LifeMessage]) -> None:
+        """Go through messages, and read what they tell of."""
+        for message, is_over in _look_ahead(messages):
+            if message.what == "fork":
+                self._forked(message)
+            elif message.what == "exec":
+                self._executed(message, is_over=is_over)
+            else:
+                self._exited(message)
+
+    def tell(self) -> None:
+        """Tell of all that was taken since the last call."""
+        pending, self._pending = self._pending, []
+        later = Counter(each.message.pid for each in pending if each.message.what == "exec")
+        for each in pending:
+            message = each.message
+            if message.what == "exec":
+                later[message.pid] -= 1
+                self._tell_exec(each, later[message.pid])
+            elif each.live is not None:
+                self._teller.exited(each.live, message.status, message.at_ns)
+            else:
+                self._tell_end_of_stranger(message)
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether there is something to tell of."""
+        return bool(self._pending)
+
+    def identify(self, pid: int) -> ProcessId | None:
+        """Who has a pid, or had it until a moment ago; he is told of first."""
+        live = self._people.by_pid.get(pid)
+        if live is None:
+            return None
+        self._teller.started(live)
+        return live.process
+
+    def is_own(self, pid: int) -> bool:
+        """Whether a process is one of Outrider's own, or descends from one."""
+        for _ in range(MAX_ANCESTORS):
+            if pid in self._own:
+                return True
+            try:
+                pid = read_stat(pid, proc=self._proc).ppid
+            except (ProcessGone, Unavailable, ValueError):
+                return False
+        return False
+
+    def is_followed(self, mnt_ns: int, pid: int) -> bool:
+        """Whether a process whose mount namespace was just read is to be told of."""
+        if self._census.is_container(mnt_ns, pid):
+            return True
+        return self._guard_host and mnt_ns not in (0, self._census.own_ns) and not self.is_own(pid)
+
+    def parent_of(self, pid: int, mnt_ns: int) -> Live | None:
+        """The followed parent of a process, unless that one is outside of its container."""
+        try:
+            parent = self._people.by_pid.get(read_stat(pid, proc=self._proc).ppid)
+        except (ProcessGone, Unavailable, ValueError):
+            return None
+        is_inside = parent is not None and (parent.mnt_ns == mnt_ns or mnt_ns not in self._census.containers())
+        return parent if is_inside else None
+
+    def place(self, live: Live, mnt_ns: int) -> None:
+        """Put a process into its mount namespace; a new container's files are watched from now on."""
+        before, live.mnt_ns = live.mnt_ns, mnt_ns
+        if self._census.is_container(mnt_ns, live.pid):
+            if not live.told and live.parent is not None and not self._census.is_counted(live.parent.mnt_ns):
+                live.parent = None  # it came from outside
+            if self._census.enter(mnt_ns, live.pid):
+                self._marks.add_container(mnt_ns, live.pid, self._began_ns(live))
+        if before != mnt_ns and self._census.is_counted(before):
+            self._teller.left(before)
+
+    def check_leaderless(self) -> None:
+        """See which processes whose first thread ended before the others have ended by now."""
+        for pid, (live, message) in list(self._leaderless.items()):
+            if not _has_ended(live.pidfd):
+                continue
+            self._forget_leaderless(live)
+            if self._people.by_pid.get(pid) is live:
+                live.ended = True
+                self._pending.append(Pending(message, live))
+
+    def end(self, live: Live, at_ns: int) -> None:
+        """A process is gone, and its end was not told of."""
+        self._forget_leaderless(live)
+        live.ended = True
+        self._teller.exited(live, None, at_ns)
+
+    def _forked(self, message: LifeMessage) -> None:
+        known = self._people.by_pid.get(message.pid)
+        if known is not None:
+            if message.at_ns <= known.known_ns:
+                return
+            if not known.ended:
+                self.end(known, message.at_ns)
+        parent = self._people.by_pid.get(message.parent)
+        if parent is None:
+            self._people.note_stranger(message.pid, message.at_ns)
+            return
+        live = Live(message.pid, message.at_ns, parent=parent, born_ns=message.at_ns)
+        if self._people.add(live) and self._census.is_counted(live.mnt_ns):
+            self._census.enter(live.mnt_ns, live.pid)
+
+    def _executed(self, message: LifeMessage, *, is_over: bool) -> None:
+        live = self._people.by_pid.get(message.pid)
+        if live is None:
+            live = self._meet(message, is_over=is_over)
+        elif message.at_ns <= live.known_ns:
+            return
+        if live is None:
+            return
+        live.known_ns = message.at_ns
+        self._forget_leaderless(live)
+        began_ns = time.monotonic_ns()
+        captured = self._gone(live) if is_over else self._capture(live)
+        captured.at_ns = self._clock.epoch(message.at_ns)
+        before = self._last_exec.get(live.pid)
+        if before is not None and before.live is live and _is_of_next(before, message, captured):
+            before.captured = self._gone(live, at_ns=before.captured.at_ns if before.captured else 0)
+        each = Pending(message, live, captured, read_ns=(began_ns, time.monotonic_ns()))
+        self._last_exec[live.pid] = each
+        self._pending.append(each)
+
+    def _exited(self, message: LifeMessage) -> None:
+        live = self._people.by_pid.get(message.pid)
+        if live is None:
+            self._people.strangers.pop(message.pid, None)
+            self._pending.append(Pending(message, None))
+            return
+        if message.at_ns <= live.known_ns or live.ended:
+            return
+        if self._lives_on(live):
+            self._leaderless[live.pid] = (live, message)
+            return
+        live.ended = True
+        self._pending.append(Pending(message, live))
+
+    def _meet(self, message: LifeMessage, *, is_over: bool) -> Live | None:
+        """Somebody not followed starts a program: whether he is in a container now."""
+        mnt_ns = self._census.read_namespace(message.pid)
+        if not mnt_ns:
+            self._pending.append(Pending(message, None, born_ns=self._people.strangers.get(message.pid, 0)))
+            return None
+        if mnt_ns == self._census.host_ns and not self._guard_host:
+            return None
+        if is_over or not self.is_followed(mnt_ns, message.pid):
+            return None  # where he was then cannot be seen; if he is in a container now, his next message tells
+        born_ns = self._people.strangers.get(message.pid, 0)
+        live = Live(message.pid, message.at_ns, parent=self.parent_of(message.pid, mnt_ns), born_ns=born_ns)
+        live.mnt_ns = 0
+        if not self._people.add(live):
+            return None
+        self.place(live, mnt_ns)
+        return live
+
+    def _tell_exec(self, each: Pending, later: int) -> None:
+        if each.live is not None and each.captured is not None:
+            if self._last_exec.get(each.live.pid) is each:
+                del self._last_exec[each.live.pid]
+            self._teller.executed(each.live, each.captured, later)
+            return
+        live = self._place_gone(each.message, each.born_ns)
+        if live is not None:
+            captured = self._gone(live, at_ns=self._clock.epoch(each.message.at_ns))
+            self._teller.executed(live, captured, later)
+
+    def _place_gone(self, message: LifeMessage, born_ns: int) -> Live | None:
+        """One who was gone before it was seen where he was: the device of what he ran may tell."""
+        opened = split_opened(self._marks.opened_by(message.pid))
+        mnt_ns = self._census.by_device(opened[-1].exe.dev) if opened else 0
+        if not mnt_ns or not born_ns:
+            return None
+        live = Live(message.pid, message.at_ns, born_ns=born_ns)
+        if not self._people.add(live):
+            return None
+        self._census.enter(mnt_ns, live.pid)
+        live.mnt_ns = mnt_ns
+        return live
+
+    def _tell_end_of_stranger(self, message: LifeMessage) -> None:
+        """The end of one who was not followed when its message came, and perhaps is by now."""
+        live = self._people.by_pid.get(message.pid)
+        if live is not None and live.known_ns < message.at_ns:
+            self._teller.exited(live, message.status, message.at_ns)
+        else:
+            self._teller.forget(message.pid)
+
+    def _capture(self, live: Live) -> Captured:
+        known = live.process
+        inside = self._census.is_counted(live.mnt_ns)
+        captured = self._reader.capture(
+            live.pid,
+            start_ticks=known.start_ticks if known else 0,
+            mnt_ns=(live.mnt_ns, live.exe[0]) if inside else (0, 0),
+            stdio=live.stdio,
+        )
+        self._reader.directories.close(live.pid)
+        if captured.birth is None:
+            return captured
+        if not self._is_same(live, captured.birth.start_ticks):
+            return self._gone(live)
+        live.process = live.process or captured.process
+        live.stdio = captured.stdio
+        if captured.exe_status is not None:
+            live.exe = (captured.exe_status.st_dev, captured.exe_status.st_ino)
+        if captured.mnt_ns and captured.mnt_ns != live.mnt_ns:
+            self.place(live, captured.mnt_ns)
+        return captured
+
+    def _gone(self, live: Live, *, at_ns: int = 0) -> Captured:
+        captured = Captured(live.pid, "exec", live.process.start_ticks if live.process else 0, SENSOR)
+        captured.at_ns = at_ns or captured.at_ns
+        captured.missing.append("process")
+        return captured
+
+    def _is_same(self, live: Live, start_ticks: int) -> bool:
+        if live.process is not None:
+            return abs(live.process.start_ticks - start_ticks) <= 1
+        return not live.born_ns or self._clock.is_same_start(start_ticks, live.born_ns)
+
+    def _began_ns(self, live: Live) -> int:
+        """When the container began whose first process this is: at its first exec, or it was found running."""
+        if live.told and live.process is not None:
+            return started_at_ns(live.process)
+        return self._clock.epoch(live.known_ns)
+
+    def _lives_on(self, live: Live) -> bool:
+        """Whether other threads of a process go on, whose first thread ended."""
+        try:
+            live.pidfd = os.pidfd_open(live.pid)
+        except OSError:
+            return False
+        if len(self._leaderless) < MAX_LEADERLESS and not _has_ended(live.pidfd):
+            return True
+        self._forget_leaderless(live)
+        return False
+
+    def _forget_leaderless(self, live: Live) -> None:
+        self._leaderless.pop(live.pid, None)
+        if live.pidfd >= 0:
+            os.close(live.pidfd)
+            live.pidfd = -1
+
+
+def _has_ended(pidfd: int) -> bool:
+    poller = select.poll()
+    poller.register(pidfd, select.POLLIN)
+    return bool(poller.poll(0))
+
+
+def _is_of_next(before: Pending, message: LifeMessage, captured: Captured) -> bool:
+    """Whether what was read for one exec is, or may be, of the next one of the same process."""
+    began_ns, ended_ns = before.read_ns
+    if message.at_ns <= began_ns:
+        return True
+    if message.at_ns > ended_ns + NEAR_NS:
+        return False
+    earlier = before.captured
+    if earlier is None or earlier.birth is None or captured.birth is None or not earlier.stack.execfn:
+        return True  # its own stack was not there to be read any more, or nothing is there to compare it with
+    return earlier.birth.stack == captured.birth.stack
+
+
+def _look_ahead(messages: Sequence[LifeMessage]) -> Iterable[tuple[LifeMessage, bool]]:
+    """Each message, and whether a later exec or the end of the same process waits behind it."""
+    if len(messages) == 1:
+        return ((messages[0], False),)
+    found = []
+    over: set[int] = set()
+    for message in reversed(messages):
+        found.append((message, message.pid in over))
+        if message.what == "fork":
+            over.discard(message.pid)
+        else:
+            over.add(message.pid)
+    found.reverse()
+    return found

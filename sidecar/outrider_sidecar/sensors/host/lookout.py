@@ -1,0 +1,189 @@
+"""The lookout's loop: what became readable, what is due, and nothing else.
+
+The connector's messages are taken as they come, and what will be gone is read at once. They are told of HOLD_NS later
+(see life.py for why), many at a time, and the file watch is drained just before. So a file's change stands in the pipe
+before the exec that follows it, and nobody needs to wait for the file watch.
+"""
+
+import gc
+import select
+import time
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+from outrider_sidecar.heartbeat import Heartbeat, Slot
+from outrider_sidecar.linux.proc_connector import ProcConnector
+from outrider_sidecar.sensors.attach.outlet import Outlet
+from outrider_sidecar.sensors.host.clock import Clock
+from outrider_sidecar.sensors.host.life import Life
+from outrider_sidecar.sensors.host.options import LookoutOptions, Marks
+from outrider_sidecar.sensors.host.people import People
+from outrider_sidecar.sensors.host.tell import Teller
+from outrider_sidecar.sensors.host.walk import Walk
+from outrider_sidecar.watchdog import Overseer
+
+MOST_MESSAGES: Final = 256
+"""Taken in one turn: what is read of the last of them must not wait long for the rest."""
+HOLD_NS: Final = 2_000_000
+CHORES_EVERY_NS: Final = 50_000_000
+STEPS: Final = 32
+"""Of a walk, between two looks at the connector."""
+FORK_TOLD_NS: Final = 20_000_000
+"""A process that was forked and started nothing is told of after this."""
+MOST_TOLD: Final = 256
+RESCAN_EVERY_NS: Final = 500_000_000
+
+
+class Lookout:
+    """The loop and what it keeps."""
+
+    def __init__(
+        self,
+        options: LookoutOptions,
+        connector: ProcConnector,
+        marks: Marks,
+        life: Life,
+        walk: Walk,
+        people: People,
+        teller: Teller,
+        clock: Clock,
+        outlet: Outlet,
+        heartbeat: Heartbeat,
+        *,
+        supervisor_pid: int,
+    ) -> None:
+        self._options = options
+        self._connector = connector
+        self._marks = marks
+        self._life = life
+        self._walk = walk
+        self._people = people
+        self._teller = teller
+        self._clock = clock
+        self._outlet = outlet
+        self._heartbeat = heartbeat
+        self._overseer = Overseer(supervisor_pid, proc=options.proc)
+        self._lost_before = heartbeat[Slot.EVENTS_LOST]
+        self._counts_before = [heartbeat[slot] for slot in (Slot.EXECS_SEEN, Slot.EXECS_COMPLETED, Slot.EXECS_POOR)]
+        self._engine_starts = heartbeat[Slot.ENGINE_STARTS]
+        self._messages_lost = 0
+        self._last_message_ns = time.monotonic_ns()
+        self._steps: Iterator[bool] = iter(())
+        self._is_walking = False
+        self._rescan_at_ns = self._rescanned_ns = 0
+        self._sweep_at_ns = time.monotonic_ns() + int(options.sweep_s * 1e9)
+        self._chores_at_ns = 0
+        self._tell_at_ns = 0
+        self.stopping = False
+
+    def run(self) -> None:
+        """Look out until `stopping`."""
+        messages, anything = select.poll(), select.poll()
+        messages.register(self._connector.fileno(), select.POLLIN)
+        for fd in (self._connector.fileno(), *self._marks.filenos()):
+            anything.register(fd, select.POLLIN)
+        calm_ms = self._options.tick_s * 1000
+        while not self.stopping:
+            if self._tell_at_ns:
+                left_ns = self._tell_at_ns - time.monotonic_ns()
+                if left_ns > 0 and messages.poll(left_ns / 1e6):
+                    self.take()
+            elif anything.poll(0 if self._is_walking else calm_ms):
+                self.take()
+                self._tell_at_ns = self._tell_at_ns or 1  # of files, at once
+            now_ns = time.monotonic_ns()
+            if self._tell_at_ns and now_ns >= self._tell_at_ns:
+                self.tell()
+            if self._is_walking and not self._tell_at_ns:
+                self._go_on_walking()
+            if now_ns >= self._chores_at_ns:
+                self._chores_at_ns = now_ns + CHORES_EVERY_NS
+                self._do_chores(now_ns)
+        self.take()
+        self.tell()
+
+    def take(self) -> None:
+        """Take what waits of the connector's messages; it is to be told of in a moment."""
+        while True:
+            messages = self._connector.receive(MOST_MESSAGES)
+            self._life.take(messages)
+            if messages:
+                self._last_message_ns = messages[-1].at_ns
+            if len(messages) < MOST_MESSAGES:
+                break
+            self.tell()
+        if self._connector.overrun:
+            self.tell()
+            self._tell_loss()
+        if self._life.is_holding and not self._tell_at_ns:
+            self._tell_at_ns = time.monotonic_ns() + HOLD_NS
+
+    def tell(self) -> None:
+        """Tell of what was taken, and before it of files."""
+        self._tell_at_ns = 0
+        self._marks.drain(self._outlet.put)
+        self._life.tell()
+        self._outlet.flush()
+        self._heartbeat.beat(Slot.TRACER_BEAT)
+
+    def _tell_loss(self) -> None:
+        """All that was in the buffer has been read: what came after it until now is lost."""
+        lost = self._connector.take_losses()
+        self._messages_lost += lost or 0
+        self._teller.lost_sight("the proc connector's buffer was full", lost, self._last_message_ns)
+        if not self._rescan_at_ns:
+            self._rescan_at_ns = max(time.monotonic_ns(), self._rescanned_ns + RESCAN_EVERY_NS)
+        self._outlet.flush()
+
+    def _go_on_walking(self) -> None:
+        """A few steps, and no further than to one that asks for the messages that wait to be read first."""
+        for count, must_settle in enumerate(self._steps, 1):
+            if must_settle or count == STEPS:
+                break
+        else:
+            self._is_walking = False
+        self._outlet.flush()
+
+    def _do_chores(self, now_ns: int) -> None:
+        self._heartbeat.beat(Slot.TRACER_BEAT, now_ns)
+        self._clock.set()
+        if self._overseer.is_gone(self._heartbeat, now_ns):
+            self.stopping = True
+        self._tell_of_forks(now_ns)
+        self._life.check_leaderless()
+        self._look_around(now_ns)
+        self._outlet.flush()
+        self._publish()
+
+    def _tell_of_forks(self, now_ns: int) -> None:
+        for live in list(islice(self._people.fresh.values(), MOST_TOLD)):
+            if live.born_ns + FORK_TOLD_NS < now_ns:
+                self._teller.started(live)
+
+    def _look_around(self, now_ns: int) -> None:
+        if self._is_walking:
+            return
+        if self._engine_starts != self._heartbeat[Slot.ENGINE_STARTS]:
+            self._engine_starts = self._heartbeat[Slot.ENGINE_STARTS]
+            self._steps = self._walk.tell_again()
+        elif self._rescan_at_ns and now_ns >= self._rescan_at_ns:
+            self._rescan_at_ns, self._rescanned_ns = 0, now_ns
+            self._steps = self._walk.again(after_loss=True)
+        elif now_ns >= self._sweep_at_ns:
+            self._sweep_at_ns = now_ns + int(self._options.sweep_s * 1e9)
+            self._steps = self._walk.again(after_loss=False)
+            gc.collect()
+        else:
+            return
+        self._is_walking = True
+
+    def _publish(self) -> None:
+        heartbeat, counts = self._heartbeat, self._teller.counts
+        heartbeat[Slot.GUARDED] = len(self._people.by_pid)
+        heartbeat[Slot.PROCESSES_SEEN] = self._teller.processes_seen
+        heartbeat[Slot.EVENTS_LOST] = self._lost_before + self._outlet.lost_in_all + self._messages_lost
+        seen, completed, poor = self._counts_before
+        heartbeat[Slot.EXECS_SEEN] = seen + counts.seen
+        heartbeat[Slot.EXECS_COMPLETED] = completed + counts.completed
+        heartbeat[Slot.EXECS_POOR] = poor + counts.poor
