@@ -10,6 +10,14 @@ from outrider_wire.enrolment import Refusal
 STATUS = {
     "unauthorized": 401,
     "bad-token": 401,
+    "token-revoked": 401,
+    "token-expired": 401,
+    "token-used-up": 401,
+    "proof-needed": 401,
+    "token-scope": 403,
+    "aws-proof": 403,
+    "aws-refused": 403,
+    "aws-identity": 403,
     "unknown-agent": 401,
     "bad-signature": 403,
     "quarantined": 403,
@@ -23,6 +31,7 @@ STATUS = {
     "busy": 429,
     "internal": 500,
     "store-unavailable": 503,
+    "sts-unavailable": 503,
 }
 """HTTP status by refusal code; every other code is 400."""
 

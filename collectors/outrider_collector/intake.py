@@ -10,14 +10,15 @@ from sqlalchemy import Connection, Engine
 
 from outrider_collector.acceptor import Acceptor, Checked
 from outrider_collector.chain import fork_finding, gap_finding
-from outrider_collector.enrol import judge_enrolment
+from outrider_collector.enrol import Admission
+from outrider_collector.enrolling import admission_of, adopt, enrol
 from outrider_collector.indexer import Indexer
 from outrider_collector.keyring import KeyRing
 from outrider_collector.limits import Limiter
 from outrider_collector.silence import silence_finding
 from outrider_collector.spool import Spool
 from outrider_collector.spooling import Answer, Busy, Spooling, StoreUnavailable
-from outrider_collector.store.agents import Agent, load_agent, load_task_agents, load_unheard, save_agents
+from outrider_collector.store.agents import Agent, load_agent, load_unheard, save_agents
 from outrider_collector.store.batches import load_batch
 from outrider_collector.store.findings import save_findings
 from outrider_collector.store.gaps import forget_gap, load_gaps, still_missing
@@ -90,9 +91,23 @@ class Intake:
                 raise
         return answer
 
-    def enrol(self, request: EnrolRequest) -> "Future[EnrolAnswer]":
-        """Hand in an enrolment whose token and signatures hold. Its future raises WireError. Raises Busy."""
-        return self.indexer.call(lambda connection: self._enrol(connection, request))
+    def enrol(self, request: EnrolRequest, admission: Admission | None = None) -> "Future[EnrolAnswer]":
+        """Hand in an enrolment whose signatures hold and that proved `admission`. Its future raises WireError.
+
+        Raises Busy.
+        """
+        proved = admission or admission_of(request)
+        return self.indexer.call(lambda connection: self._enrol(connection, request, proved))
+
+    def adopt(self, agent: str) -> "Future[bool]":
+        """Make a contested or quarantined key its subject's live one; False for an unknown one. Raises Busy."""
+
+        def change(connection: Connection) -> bool:
+            changed = adopt(connection, agent, self._clock_ns())
+            self.keys.learn(changed or [])
+            return changed is not None
+
+        return self.indexer.call(change)
 
     def look_for_silence(self) -> "Future[int]":
         """Tell of agents that fell silent; the future's result is how many. Raises Busy."""
@@ -113,14 +128,11 @@ class Intake:
         except Busy:
             pass  # it will be tried again
 
-    def _enrol(self, connection: Connection, request: EnrolRequest) -> EnrolAnswer:
-        agent, now_ns = agent_id(request.public_key), self._clock_ns()
-        of_task = load_task_agents(connection, request.task.arn) if request.task else []
-        outcome = judge_enrolment(request, now_ns, load_agent(connection, agent), of_task)
-        save_agents(connection, outcome.changed)
-        save_findings(connection, now_ns, outcome.findings)
+    def _enrol(self, connection: Connection, request: EnrolRequest, admission: Admission) -> EnrolAnswer:
+        now_ns = self._clock_ns()
+        outcome = enrol(connection, request, admission, now_ns)
         self.keys.learn(outcome.changed)
-        return EnrolAnswer(agent, outcome.accepted, outcome.reason, now_ns)
+        return EnrolAnswer(agent_id(request.public_key), outcome.accepted, outcome.reason, now_ns)
 
     def _look_for_silence(self, connection: Connection) -> int:
         now_ns = self._clock_ns()

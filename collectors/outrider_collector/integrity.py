@@ -12,7 +12,7 @@ from outrider_wire.batch import Batch
 from outrider_wire.findings import Evidence, Finding, Severity
 from outrider_wire.timestamps import to_rfc3339
 
-Kind = Literal["Gap", "Fork", "BrokenChain", "AgentSilent", "SecondEnrolment", "UnreadableBatch"]
+Kind = Literal["Gap", "Fork", "BrokenChain", "AgentSilent", "SecondEnrolment", "ContestedEnrolment", "UnreadableBatch"]
 
 ID_PREFIX = "collector:"
 """Ids of the collector's own findings begin so; an agent's never do."""
@@ -45,8 +45,13 @@ _WORDS: dict[Kind, tuple[Severity, str, str]] = {
     ),
     "SecondEnrolment": (
         "HIGH",
-        "A second key was offered for a task that has one",
-        "Another container of the task, or somebody with the token, tried to speak for it; rotate the token.",
+        "A second key was offered for what has one",
+        "Another container of the task, or somebody with the token, spoke for it; or the sidecar lost its journal.",
+    ),
+    "ContestedEnrolment": (
+        "HIGH",
+        "An agent's key may not be the sidecar's: another one proved as much",
+        "The sidecar's log names its key: adopt that one; if it is not this one, do not believe what this one said.",
     ),
 }
 

@@ -11,8 +11,10 @@ import asyncio
 import hashlib
 import hmac
 import math
+import time
 from collections.abc import Awaitable, Callable
 
+from anyio import CapacityLimiter, to_thread
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
@@ -22,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from outrider_collector.admission import Admitter
 from outrider_collector.answers import answer, refuse
 from outrider_collector.bodies import read_body
 from outrider_collector.intake import Busy, Intake, StoreUnavailable
@@ -41,20 +44,29 @@ BUSY_RETRY_S = 1
 
 UNAVAILABLE_RETRY_S = 5
 
+MAX_ADMITTING = 8
+"""Most enrolments that are looked into at once: each may wait for STS."""
+
+MAX_WAITING_ADMISSION = 200
+
 
 class Routes:
     """The handlers and what they need."""
 
     def __init__(self, intake: Intake, engine: Engine, settings: Settings) -> None:
         self._intake, self._engine, self._settings = intake, engine, settings
-        self._token, self._read_token = _hash(settings.token), _hash(settings.read_token)
+        self._read_token = _hash(settings.read_token)
+        self._admitter = Admitter(settings, engine, clock_ns=time.time_ns)
+        self._admitting = CapacityLimiter(MAX_ADMITTING)
 
     async def enrol(self, request: Request) -> Response:
         body = await self._body(request, ENROL_CONTENT_TYPE, MAX_ENROL_BYTES)
         wanted = await run_in_threadpool(read_request, body)
-        if not hmac.compare_digest(_hash(wanted.token), self._token):
-            raise WireError("bad-token", "the bootstrap token is not the collector's")
-        made = await asyncio.wrap_future(self._intake.enrol(wanted))
+        if self._admitting.statistics().tasks_waiting >= MAX_WAITING_ADMISSION:
+            raise Busy
+        source = request.client.host if request.client else ""
+        admission = await to_thread.run_sync(self._admitter.admit, wanted, source, limiter=self._admitting)
+        made = await asyncio.wrap_future(self._intake.enrol(wanted, admission))
         if not made.accepted:
             raise WireError(made.reason, "this task has a key already, and its resume key did not sign this one")
         return answer(made)

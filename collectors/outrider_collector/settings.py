@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -28,6 +29,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     gap_grace_s: how long batches that are missing may yet come, through another collector, before that is told.
     agent_bytes_per_s, agent_burst_bytes: each agent's share, and how much it may have saved up; 0 limits nobody.
     spool_bytes: how much of the raw batches is kept once indexed; the oldest go first.
+    name: what agents call this collector when they sign for it with an AWS identity; the host of `listen` when empty.
+    enrolment: what agents enrol with: `token`, `aws`, `both` together, or `any` of the two.
+    aws_accounts: numbers of the accounts whose roles may enrol, comma-separated; empty takes no AWS identity.
+    aws_task_roles: names of ECS task roles that may enrol, or `account/name`; `*` stands for any text.
+    aws_instance_roles: the same for roles of EC2 instances.
+    aws_regions: regions whose STS may be asked, comma-separated.
+    sts_endpoint: address of the only STS that may be asked instead: a VPC endpoint, or a stand-in.
     tls_cert, tls_key: PEM files; without them the collector speaks plain HTTP (behind a load balancer).
     """
 
@@ -46,6 +54,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     agent_bytes_per_s: int = 4 << 20
     agent_burst_bytes: int = 256 << 20
     spool_bytes: int = 4 << 30
+    name: str = ""
+    enrolment: Literal["any", "token", "aws", "both"] = "any"
+    aws_accounts: str = ""
+    aws_task_roles: str = ""
+    aws_instance_roles: str = ""
+    aws_regions: str = ""
+    sts_endpoint: str = ""
     tls_cert: str = ""
     tls_key: str = ""
 

@@ -4,8 +4,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from outrider_collector.enrol import MAX_QUARANTINED, Outcome, judge_enrolment
+from outrider_collector.enrol import MAX_QUARANTINED, Admission, Outcome, adopt_agent, judge_enrolment
 from outrider_collector.store.agents import Agent
+from outrider_collector.store.enrolments import Enrolment
 from outrider_wire.enrolment import EnrolRequest
 from outrider_wire.findings import TaskView
 
@@ -57,13 +58,20 @@ def test_a_succeeded_key_does_not_come_back_to_life(speaker: Any) -> None:
     assert register.agents[one.key.agent].status == "succeeded"
 
 
-def test_a_second_key_is_quarantined_and_told(speaker: Any) -> None:
-    """Before, during and after the first one's life; asking again it is refused again, and told once."""
+def test_a_second_key_is_quarantined_and_both_are_told(speaker: Any) -> None:
+    """Before, during and after the first one's life; asking again it is refused again, and told once.
+
+    It proved as much as the first, so that one is told of as contested, once.
+    """
     register, one, thief = Register(), speaker(task=TASK), speaker(task=TASK)
     register.hear(one.request(), one.key.agent)
     outcome = register.hear(thief.request(), thief.key.agent)
     assert (outcome.accepted, outcome.reason) == (False, "second-enrolment")
-    assert [f.type for f in outcome.findings] == ["Outrider:Integrity/SecondEnrolment"]
+    assert [(f.type, f.agent, f.severity) for f in outcome.findings] == [
+        ("Outrider:Integrity/SecondEnrolment", thief.key.agent, "HIGH"),
+        ("Outrider:Integrity/ContestedEnrolment", one.key.agent, "HIGH"),
+    ]
+    assert outcome.contested == [one.key.agent]
     assert register.hear(thief.request(), thief.key.agent) == Outcome(False, "second-enrolment")
     register.agents[one.key.agent] = replace(register.agents[one.key.agent], said_goodbye=True)
     later = speaker(task=TASK)
@@ -85,7 +93,8 @@ def test_quarantine_is_bounded(speaker: Any) -> None:
     register.hear(one.request(), one.key.agent)
     outcomes = [register.hear(each.request(), each.key.agent) for each in (speaker(task=TASK) for _ in range(20))]
     assert not any(outcome.accepted for outcome in outcomes)
-    assert sum(len(outcome.findings) for outcome in outcomes) == MAX_QUARANTINED
+    told = [finding.type.rpartition("/")[2] for outcome in outcomes for finding in outcome.findings]
+    assert (told.count("SecondEnrolment"), told.count("ContestedEnrolment")) == (MAX_QUARANTINED, 1)
     assert len(register.agents) == 1 + MAX_QUARANTINED
 
 
@@ -104,3 +113,56 @@ def test_without_a_task_the_token_alone_decides(speaker: Any) -> None:
     one, two = speaker(), speaker()
     assert judge_enrolment(one.request(), 1, None, []).reason == "enrolled"
     assert judge_enrolment(two.request(), 1, None, []).reason == "enrolled"
+
+
+BOTH = Admission(proofs="aws+token", subject="task:1/a")
+ROLE = Admission(proofs="aws", subject="task:1/a")
+
+
+def judge(request: EnrolRequest, of_task: list[Agent], admission: Admission, held: str) -> Outcome:
+    """A request against agents that all enrolled by `held`."""
+    enrolled = {each.agent: Enrolment(agent=each.agent, proofs=held) for each in of_task}
+    return judge_enrolment(request, 9, None, of_task, admission, enrolled)
+
+
+def test_a_holder_that_proved_more_is_not_contested(speaker: Any) -> None:
+    """The second key then is the stranger, and alone is told of."""
+    one, thief = speaker(task=TASK), speaker(task=TASK)
+    outcome = judge(thief.request(), [one.agent()], ROLE, "aws+token")
+    assert [f.type for f in outcome.findings] == ["Outrider:Integrity/SecondEnrolment"]
+    assert outcome.contested == []
+    assert outcome.findings[0].evidence["contested"] is False
+
+
+def test_who_proves_more_than_the_holder_does_not_displace_it(speaker: Any) -> None:
+    """A person decides; both are told."""
+    one, second = speaker(task=TASK), speaker(task=TASK)
+    outcome = judge(second.request(), [one.agent()], BOTH, "aws")
+    assert not outcome.accepted
+    assert outcome.contested == [one.key.agent]
+
+
+def test_what_is_wanting_is_told_only_where_there_is_a_key(speaker: Any) -> None:
+    """A role alone, where both proofs are needed, takes no first place, but is a second key once there is a first."""
+    one, thief = speaker(task=TASK), speaker(task=TASK)
+    wanting = replace(ROLE, wanting=("bad-token", "none"))
+    assert judge(thief.request(), [], wanting, "") == Outcome(False, "bad-token")
+    assert [f.type for f in judge(thief.request(), [one.agent()], wanting, "aws+token").findings] == [
+        "Outrider:Integrity/SecondEnrolment"
+    ]
+    heir = speaker(task=TASK, resume=one.resume)
+    assert judge(heir.request(made_at_ns=2), [one.agent()], wanting, "aws+token") == Outcome(False, "bad-token")
+
+
+def test_a_person_can_say_which_key_is_the_real_one(speaker: Any) -> None:
+    """The adopted key lives, all of another resume key are quarantined, and its own successors follow it."""
+    thief = speaker(task=TASK)
+    accomplice = speaker(task=TASK, resume=thief.resume)
+    real = speaker(task=TASK)
+    of_task = [replace(thief.agent(), status="succeeded"), accomplice.agent()]
+    chosen = replace(real.agent(), status="quarantined")
+    after = {each.agent: each.status for each in adopt_agent(chosen, [*of_task, chosen], 9)}
+    assert after == {thief.key.agent: "quarantined", accomplice.key.agent: "quarantined", real.key.agent: "live"}
+    heir = speaker(task=TASK, resume=real.resume)
+    now = [replace(each, status="quarantined") for each in of_task] + [replace(chosen, status="live")]
+    assert judge(heir.request(made_at_ns=2), now, ROLE, "aws").reason == "successor"

@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from outrider_wire.aws_proof import AwsProof
 from outrider_wire.errors import WireError
 from outrider_wire.findings import TaskView
 from outrider_wire.signing import KEY_BYTES, SIGNATURE_BYTES, SigningKey, verify
@@ -31,7 +32,9 @@ _Signature = Annotated[bytes, Meta(min_length=SIGNATURE_BYTES, max_length=SIGNAT
 class EnrolRequest(Struct, frozen=True, kw_only=True):
     """A key that wants to be known. `task` is None where no metadata endpoint told of one.
 
-    `signature` is the new key's, `resume_signature` the resume key's, both over `statement`.
+    `signature` is the new key's, `resume_signature` the resume key's, both over `statement`. `token` and `aws` say why
+    the sender should be let in; either may be empty. They are outside of the statement: a successor that hands in its
+    predecessor's request puts in its own.
     """
 
     version: Annotated[int, Meta(ge=1, le=255)]
@@ -42,6 +45,7 @@ class EnrolRequest(Struct, frozen=True, kw_only=True):
     signature: _Signature
     resume_signature: _Signature
     task: TaskView | None = None
+    aws: AwsProof | None = None
 
 
 class EnrolAnswer(Struct, frozen=True):
@@ -74,7 +78,13 @@ def statement(public_key: bytes, task: TaskView | None, made_at_ns: int, resume_
 
 
 def make_request(
-    key: SigningKey, resume: SigningKey, *, token: str, task: TaskView | None, made_at_ns: int
+    key: SigningKey,
+    resume: SigningKey,
+    *,
+    token: str,
+    task: TaskView | None,
+    made_at_ns: int,
+    aws: AwsProof | None = None,
 ) -> EnrolRequest:
     """An enrolment of `key`, vouched for by `resume`."""
     said = statement(key.public, task, made_at_ns, resume.public)
@@ -87,6 +97,7 @@ def make_request(
         signature=key.sign(said),
         resume_signature=resume.sign(said),
         task=task,
+        aws=aws,
     )
 
 
