@@ -52,6 +52,11 @@ class Spool:
         self._begin_file()
 
     @property
+    def directory(self) -> Path:
+        """Where it lies."""
+        return self._directory
+
+    @property
     def end(self) -> Place:
         """Where the next frame would begin."""
         return self._end
@@ -77,9 +82,14 @@ class Spool:
 
     def read_from(self, start: Place) -> Iterator[Frame]:
         """Every whole frame at or after `start`."""
-        for number in self._files():
+        return self.read_only(self._directory, start)
+
+    @staticmethod
+    def read_only(directory: Path, start: Place) -> Iterator[Frame]:
+        """The same of a directory that somebody else may write to."""
+        for number in _files(directory):
             if number >= start.file:
-                raw = self._path(number).read_bytes()
+                raw = _path(directory, number).read_bytes()
                 yield from _frames(raw, number, start.offset if number == start.file else 0)
 
     def forget(self, below: int, keep_bytes: int) -> None:
@@ -118,10 +128,18 @@ class Spool:
         self._end = Place(number, 0)
 
     def _path(self, number: int) -> Path:
-        return self._directory / f"{number:016d}.spool"
+        return _path(self._directory, number)
 
     def _files(self) -> list[int]:
-        return sorted(int(path.stem) for path in self._directory.glob("*.spool") if path.stem.isdecimal())
+        return _files(self._directory)
+
+
+def _path(directory: Path, number: int) -> Path:
+    return directory / f"{number:016d}.spool"
+
+
+def _files(directory: Path) -> list[int]:
+    return sorted(int(path.stem) for path in directory.glob("*.spool") if path.stem.isdecimal())
 
 
 def _pack(received_at_ns: int, data: bytes) -> bytes:
