@@ -29,6 +29,7 @@ COMMANDS: Final = (
     ("findings", "outrider_cli.findings", "ask a collector for findings"),
     ("agents", "outrider_cli.agents", "ask a collector for its agents"),
     ("verify", "outrider_cli.verify", "prove from stored bytes that an agent's record is whole"),
+    ("tokens", "outrider_cli.tokens", "make, list and revoke a collector's tokens"),
     ("rules", "outrider_cli.rules", "list, check or test rules"),
     ("replay", "outrider_cli.replay", "run rules over the recorded events of a journal or of batches"),
     ("fields", "outrider_cli.fields", "the fields a rule may use"),
@@ -42,6 +43,7 @@ NEEDS: Final = {
     "collector": ("collector", ("outrider_collector", *COLLECTOR_LIBRARIES)),
     "findings": ("collector", ("outrider_collector", "sqlalchemy")),
     "agents": ("collector", ("outrider_collector", "sqlalchemy")),
+    "tokens": ("collector", ("outrider_collector", "sqlalchemy")),
     "verify": ("collector", ("outrider_collector", "sqlalchemy")),
 }
 """What a subcommand needs beyond the sidecar: the extra that brings it, and the packages it is known by."""

@@ -24,9 +24,8 @@ from outrider_wire.enrolment import EnrolRequest
 from outrider_wire.errors import WireError
 
 REFUSALS_PER_S = 1
-REFUSALS_AT_ONCE = 30
-"""Refusals that one address is told of at the rate, and in a row. Past that it is told to come later; a good token is
-taken all the while."""
+"""Refusals that one address is told of in the long run. Past that it is told to come later, and STS is not asked; a
+good token is taken all the while."""
 
 FORGED = frozenset({"aws-proof", "aws-refused"})
 """What is refused whatever else is shown: an honest sidecar sends no such thing."""
@@ -45,7 +44,7 @@ class Admitter:
         self._settings, self._engine, self._clock_ns = settings, engine, clock_ns
         self._configured = _hash(settings.token) if settings.token else None
         self._aws = read_aws_identity(settings, clock_s=lambda: clock_ns() / 1e9)
-        self._refusals = Limiter(REFUSALS_PER_S, REFUSALS_AT_ONCE)
+        self._refusals = Limiter(REFUSALS_PER_S if settings.enrolment_refusals else 0, settings.enrolment_refusals)
         self._lock = threading.Lock()
 
     def admit(self, request: EnrolRequest, source: str) -> Admission:
@@ -78,7 +77,7 @@ class Admitter:
         needed = {"both": {"aws", "token"}, "aws": {"aws"}, "token": {"token"}}.get(self._settings.enrolment, set())
         if proofs and needed <= set(proofs.split("+")):
             return admission
-        why = _most_telling(refused, needed)
+        why = _most_telling(refused, needed or {"token"})
         if identity is None:  # somebody who proved to be of a task is heard, and told of, where it has a key
             raise why
         return _wanting(admission, why)
@@ -137,8 +136,8 @@ def _most_telling(refused: list[WireError], needed: set[str]) -> WireError:
     """Of several refusals the first; where nothing was even tried, what would have been needed."""
     if refused:
         return refused[0]
-    wanted = " and ".join(sorted(needed)) or "a token or an AWS identity"
-    return WireError("proof-needed", f"this collector enrols by {wanted}")
+    words = {"token": "a token", "aws": "an AWS identity"}
+    return WireError("proof-needed", f"this collector enrols by {' and '.join(words[each] for each in sorted(needed))}")
 
 
 def _hash(token: str) -> bytes:

@@ -144,7 +144,7 @@ async def _on_busy(request: Request, error: Exception) -> Response:
 async def _on_limited(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, Limited)
-    return refuse("busy", "this agent sends more than its share", retry_after_s=math.ceil(error.retry_after_s))
+    return refuse("busy", "more came from there than its share", retry_after_s=math.ceil(error.retry_after_s))
 
 
 async def _on_unavailable(request: Request, error: Exception) -> Response:

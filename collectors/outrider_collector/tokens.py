@@ -18,6 +18,7 @@ from outrider_collector.identity.caller import place_of_task
 from outrider_collector.identity.patterns import matches
 from outrider_wire.errors import WireError
 from outrider_wire.findings import TaskView
+from outrider_wire.timestamps import to_rfc3339
 
 Kind = Literal["enrol", "read", "triage", "admin"]
 """What a token is for: enrolling agents; or asking, deciding, and changing what is decided by."""
@@ -94,19 +95,21 @@ def check_token(shown: str, kept: Token | None, kinds: tuple[Kind, ...], now_ns:
     """Hold a token that was shown against what is kept under its id.
 
     Raises:
-        WireError: `bad-token`; or, to who holds its secret, `token-revoked`, `token-expired`, `token-used-up`.
+        WireError: `bad-token`; or, to who holds its secret, `token-revoked`, `token-expired`, `token-used-up`. Whether
+            one for enrolling is used up is decided with the enrolment: an agent that is known uses nothing up.
     """
     found = _TOKEN.match(shown)
     digest = kept.digest if kept is not None else _NOBODY
     holds = hmac.compare_digest(_digest(found["secret"] if found else ""), digest)
     if not holds or found is None or kept is None or kept.id != found["id"] or kept.kind not in kinds:
         raise WireError("bad-token", "the token is none of this collector's")
-    if kept.revoked_at_ns:
-        raise WireError("token-revoked", f"token {kept.id} was revoked")
-    if kept.expires_at_ns and now_ns >= kept.expires_at_ns:
-        raise WireError("token-expired", f"token {kept.id} has expired")
-    if kept.max_uses and kept.uses >= kept.max_uses:
-        raise used_up(kept.id)
+    match _state(kept, now_ns):
+        case "revoked":
+            raise WireError("token-revoked", f"token {kept.id} was revoked")
+        case "expired":
+            raise WireError("token-expired", f"token {kept.id} has expired")
+        case "used-up" if kept.kind != "enrol":
+            raise used_up(kept.id)
     return kept
 
 
@@ -143,3 +146,52 @@ def read_scope(text: str) -> Scope:
 
 def _digest(secret: str) -> bytes:
     return hashlib.sha256(b"outrider token 1\0" + secret.encode("utf-8", "replace")).digest()
+
+
+class TokenView(Struct, frozen=True, kw_only=True):
+    """A token as it is shown to people: no digest, times as text, empty for never. `state` says whether it is good."""
+
+    id: str
+    kind: str
+    name: str
+    state: Literal["good", "revoked", "expired", "used-up"]
+    scope: Scope
+    made_at: str
+    made_by: str
+    expires_at: str
+    uses: int
+    max_uses: int
+    last_used_at: str
+    revoked_at: str
+    revoked_by: str
+
+
+def view_token(token: Token, now_ns: int) -> TokenView:
+    """What may be shown of a token."""
+    return TokenView(
+        id=token.id,
+        kind=token.kind,
+        name=token.name,
+        state=_state(token, now_ns),
+        scope=token.scope,
+        made_at=_when(token.made_at_ns),
+        made_by=token.made_by,
+        expires_at=_when(token.expires_at_ns),
+        uses=token.uses,
+        max_uses=token.max_uses,
+        last_used_at=_when(token.last_used_ns),
+        revoked_at=_when(token.revoked_at_ns),
+        revoked_by=token.revoked_by,
+    )
+
+
+def _state(token: Token, now_ns: int) -> Literal["good", "revoked", "expired", "used-up"]:
+    if token.revoked_at_ns:
+        return "revoked"
+    if token.expires_at_ns and now_ns >= token.expires_at_ns:
+        return "expired"
+    return "used-up" if token.max_uses and token.uses >= token.max_uses else "good"
+
+
+def _when(at_ns: int) -> str:
+    return to_rfc3339(at_ns) if at_ns else ""

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_origin
 import msgspec
 from msgspec import Struct
 
+from outrider_wire.aws_proof import is_collector_name
 from outrider_wire.errors import ConfigError
 
 PREFIX = "OUTRIDER_"
@@ -46,6 +47,14 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The bootstrap token for enrolment."""
     token_file: str = ""
     """A file that holds the token, instead of `token`."""
+    enrol: Literal["auto", "token", "aws", "both"] = "auto"
+    """What enrols the sidecar. `token`: the bootstrap token. `aws`: the role of the task or the instance it is in.
+    `both`: both together. `auto`: the token where there is one, the role where ECS gives one or there is no token."""
+    collector_name: str = ""
+    """What the collector calls itself (its setting `name`): an AWS identity is signed for it. Empty is the host in
+    `collector_url`."""
+    sts_endpoint: str = ""
+    """Address of the STS that the AWS identity is signed for, such as a VPC endpoint's; empty is the region's own."""
     journal_dir: str = "/outrider"
     """Where the journal is: a volume mounted in the sidecar alone."""
     journal_limit_bytes: int = 64 * 1024 * 1024
@@ -202,6 +211,12 @@ def _check(settings: Settings) -> None:
     for target in settings.falco_output:
         if target != "-" and not target.startswith(("/", "http://", "https://")):
             raise ConfigError(f"falco_output {target!r}: must be `-`, an absolute path, or an http(s):// address")
+    if settings.sts_endpoint and not settings.sts_endpoint.startswith(("http://", "https://")):
+        raise ConfigError(f"sts_endpoint {settings.sts_endpoint!r}: must start with https:// (or http:// for a lab)")
+    if settings.collector_name and not is_collector_name(settings.collector_name):
+        raise ConfigError(f"collector_name {settings.collector_name!r}: must be ASCII without spaces")
+    if settings.enrol in ("token", "both") and settings.collector_url and not (settings.token or settings.token_file):
+        raise ConfigError(f"enrol is {settings.enrol!r}, and neither token nor token_file is set")
     if settings.token and settings.token_file:
         raise ConfigError("token and token_file are both set: keep one")
     for name in (

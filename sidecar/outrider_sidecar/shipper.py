@@ -61,8 +61,9 @@ class ShipperStatus(Struct):
 class Shipper:
     """Brings a journal to a collector.
 
-    `facts` tells what each batch says of the engine, `request` makes the enrolment (both are called from the
-    shipper's thread). `clock_s` is monotonic.
+    `facts` tells what each batch says of the engine, `request` makes the enrolment, `vouch` puts into a predecessor's
+    what this sidecar shows for itself (all are called from the shipper's thread; the two last may raise DeliveryError).
+    `clock_s` is monotonic.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Shipper:
         *,
         facts: Callable[[], BatchFacts],
         request: Callable[[], EnrolRequest],
+        vouch: Callable[[EnrolRequest], EnrolRequest] | None = None,
         report: Report = _say_nothing,
         clock_s: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
@@ -79,6 +81,7 @@ class Shipper:
         self.status = ShipperStatus()
         self._journal, self._transport = journal, transport
         self._facts, self._request, self._report, self._clock_s = facts, request, report, clock_s
+        self._show = vouch or (lambda kept: replace(kept, token=request().token))
         self._backoff = Backoff(jitter)
         self._turns = threading.Lock()
         self._seal_at_s = self._send_at_s = clock_s()
@@ -208,23 +211,31 @@ class Shipper:
             self.status.enrolled = False
             self._failed(str(error))
             return False
-        if error.code != UNKNOWN_AGENT or not self._vouch(batch.agent, end_s):
+        try:
+            helped = error.code == UNKNOWN_AGENT and self._vouch(batch.agent, end_s)
+        except DeliveryError as failed:
+            self._failed(str(failed), at_least_s=failed.retry_after_s or 0.0)
+            return False
+        if not helped:
             self._park(batch, str(error))
         return True
 
     def _vouch(self, agent: str, end_s: float) -> bool:
-        """Enrol a predecessor that died before it was heard, with the request it left; False when that is no use."""
+        """Enrol a predecessor that died before it was heard, with the request it left; False when that is no use.
+
+        Raises DeliveryError: not now.
+        """
         request = None if agent in self._vouched else self._journal.kept_enrolment(agent)
         if request is None:
             return False
         self._vouched.add(agent)
         try:
-            request = replace(request, token=self._request().token)
-            self._transport.enrol(request, timeout_s=self._timeout_s(end_s))
+            self._transport.enrol(self._show(request), timeout_s=self._timeout_s(end_s))
         except WireError:
             return False
         except DeliveryError:
             self._vouched.discard(agent)
+            raise
         return True
 
     def _consider_next(self, error: DeliveryError, end_s: float) -> None:

@@ -5,10 +5,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from outrider_sidecar import SOFTWARE
+from outrider_sidecar.enrolling import Enrolling
 from outrider_sidecar.journal import Journal
 from outrider_sidecar.log import say
 from outrider_sidecar.sensors import Capability
-from outrider_sidecar.settings import Settings, token_of
+from outrider_sidecar.settings import Settings
 from outrider_sidecar.shipper import Shipper
 from outrider_sidecar.transport import HttpTransport
 from outrider_wire.batch import BatchFacts, SenseView
@@ -44,7 +45,15 @@ class Shipping:
         self._shipper: Shipper | None = None
         if settings.collector_url:
             transport = HttpTransport(settings.collector_url, ca_file=settings.collector_ca_file)
-            self._shipper = Shipper(journal, transport, facts=self._facts, request=self._request, report=_report)
+            self._enrolling = Enrolling(settings)
+            self._shipper = Shipper(
+                journal,
+                transport,
+                facts=self._facts,
+                request=self._request,
+                vouch=self._enrolling.show,
+                report=_report,
+            )
 
     def start(self) -> None:
         """Begin to ship."""
@@ -92,13 +101,8 @@ class Shipping:
         )
 
     def _request(self) -> EnrolRequest:
-        return make_request(
-            self._key,
-            self._resume_key,
-            token=token_of(self._settings),
-            task=self._task,
-            made_at_ns=time.time_ns(),
-        )
+        bare = make_request(self._key, self._resume_key, token="", task=self._task, made_at_ns=time.time_ns())
+        return self._enrolling.show(bare)
 
 
 def _report(word: str, sentence: str) -> None:

@@ -98,8 +98,10 @@ def _exchange(endpoint: Endpoint, headers: Mapping[str, str], timeout_s: float) 
         body = answer.read(MAX_ANSWER_BYTES + 1)
         if len(body) > MAX_ANSWER_BYTES:
             raise ValueError(f"more than {MAX_ANSWER_BYTES} bytes")
-        if patience.ended or answer.length:
+        if patience.ended:
             raise TimeoutError
+        if answer.length:
+            raise ValueError("the answer ended early")
         return answer.status, body
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = "no whole answer in time" if patience.ended else str(error) or type(error).__name__

@@ -185,10 +185,10 @@ class Journal:
 
     def keep_enrolment(self, request: EnrolRequest) -> None:
         """Keep the agent's enrolment: should it die unheard, its successor enrols it, and its batches count."""
-        write_whole(self._own / ENROLMENT_NAME, encode_request(replace(request, token="")))
+        write_whole(self._own / ENROLMENT_NAME, encode_request(replace(request, token="", aws=None)))
 
     def kept_enrolment(self, agent: str) -> EnrolRequest | None:
-        """The enrolment that a predecessor kept, without its token; None when there is none."""
+        """The enrolment that a predecessor kept, without what vouched for it; None when there is none."""
         try:
             return read_request((self._root / agent / ENROLMENT_NAME).read_bytes())
         except (OSError, WireError):
