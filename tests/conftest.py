@@ -4,6 +4,9 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from databases import database_url, postgres
+
+__all__ = ["database_url", "postgres"]
 
 NO_SKIPS = "OUTRIDER_NO_SKIPS"
 EXCUSED = ("shared data", "no accelerator")

@@ -16,7 +16,7 @@ from outrider_collector.integrity import unreadable_finding
 from outrider_collector.spool import Frame
 from outrider_collector.store.agents import Agent, lock_agents, save_agents
 from outrider_collector.store.batches import BatchRow, load_batch, save_batches
-from outrider_collector.store.findings import save_findings
+from outrider_collector.store.findings import Told, save_told
 from outrider_collector.store.gaps import Gap, save_gaps
 from outrider_wire.batch import Batch
 from outrider_wire.errors import WireError
@@ -51,8 +51,7 @@ class Group:
         save_agents(self.connection, list(self._agents.values()))
         save_batches(self.connection, list(self._rows.values()))
         save_gaps(self.connection, self._gaps)
-        for received_at_ns, findings in self.found:
-            save_findings(self.connection, received_at_ns, findings)
+        save_told(self.connection, [Told(at_ns, finding) for at_ns, findings in self.found for finding in findings])
 
     def _judge(self, batch: Batch, frame: Frame) -> None:
         header, now_ns = batch.header, frame.received_at_ns

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from outrider_collector.acceptor import Checked
 from outrider_collector.group import Group, Spooled
@@ -24,7 +24,7 @@ from outrider_collector.keyring import KeyRing
 from outrider_collector.spool import Frame, Place, Spool
 from outrider_collector.spooling import Busy, StoreUnavailable
 from outrider_collector.store.batches import load_spool_position, save_spool_position
-from outrider_collector.store.database import make_durable
+from outrider_collector.store.database import make_durable, writing
 from outrider_wire.batch import open_envelope, verify_envelope
 from outrider_wire.errors import WireError
 
@@ -141,8 +141,7 @@ class Indexer:
 
     def _do(self, job: _Job) -> None:
         try:
-            with self._engine.begin() as connection:
-                result = job.call(connection)
+            result = self._call(job)
             make_durable(self._engine)
         except WireError as error:
             _settle(job, error)
@@ -152,6 +151,15 @@ class Indexer:
         else:
             if job.answer.set_running_or_notify_cancel():
                 job.answer.set_result(result)
+
+    def _call(self, job: _Job) -> Any:
+        """In a transaction; once more where another collector was faster to write what may be there only once."""
+        try:
+            with writing(self._engine) as connection:
+                return job.call(connection)
+        except IntegrityError:
+            with writing(self._engine) as connection:
+                return job.call(connection)
 
     def _index_some(self) -> None:
         try:
@@ -165,7 +173,7 @@ class Indexer:
                 self._retry_at_s = time.monotonic() + (RETRY_S if not self._closing else 1e9)
 
     def _index(self, spooled: list[Spooled], end: Place) -> None:
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             Group(connection, self._collector).index(spooled)
             save_spool_position(connection, self._collector, FOLLOWER, end.file, end.offset)
         self._position = end

@@ -18,13 +18,14 @@ from outrider_collector.limits import Limiter
 from outrider_collector.silence import silence_finding
 from outrider_collector.spool import Spool
 from outrider_collector.spooling import Answer, Busy, Spooling, StoreUnavailable
-from outrider_collector.store.agents import Agent, load_agent, load_unheard, save_agents
+from outrider_collector.store.agents import Agent, load_agent, lock_unheard, save_agents
 from outrider_collector.store.batches import load_batch
 from outrider_collector.store.findings import save_findings
 from outrider_collector.store.gaps import forget_gap, load_gaps, still_missing
 from outrider_wire.batch import MAX_BATCH_BYTES
 from outrider_wire.enrolment import EnrolAnswer, EnrolRequest
 from outrider_wire.errors import WireError
+from outrider_wire.findings import Finding
 from outrider_wire.signing import agent_id
 
 __all__ = ["Busy", "Intake", "StoreUnavailable"]
@@ -137,22 +138,24 @@ class Intake:
     def _look_for_silence(self, connection: Connection) -> int:
         now_ns = self._clock_ns()
         self.keys.refresh(connection)
-        self._tell_gaps(connection, now_ns)
-        unheard = [agent for agent in load_unheard(connection, now_ns, self._intervals) if self._would_hear(agent)]
+        unheard = [agent for agent in lock_unheard(connection, now_ns, self._intervals) if self._would_hear(agent)]
         save_agents(connection, [replace(agent, told_silent=True) for agent in unheard])
-        save_findings(connection, now_ns, [silence_finding(agent, now_ns) for agent in unheard])
+        told = [silence_finding(agent, now_ns) for agent in unheard]
+        save_findings(connection, now_ns, [*self._take_gaps(connection, now_ns), *told])
         return len(unheard)
 
     def _would_hear(self, agent: Agent) -> bool:
         """Our own absence is no silence of theirs."""
         return self._clock_ns() - self._started_at_ns >= agent.interval_s * self._intervals * 1e9
 
-    def _tell_gaps(self, connection: Connection, now_ns: int) -> None:
-        """Gaps that nobody closed within the grace are told."""
+    def _take_gaps(self, connection: Connection, now_ns: int) -> list[Finding]:
+        """Gaps that nobody closed within the grace are to be told."""
+        found: list[Finding] = []
         for gap in load_gaps(connection, now_ns - self._grace_ns):
             agent = load_agent(connection, gap.agent)
             missing = still_missing(connection, gap) if agent is not None else []
             if agent is not None:
-                save_findings(connection, now_ns, [gap_finding(agent, *each, now_ns) for each in missing])
+                found += [gap_finding(agent, *each, now_ns) for each in missing]
             forget_gap(connection, gap)
+        return found
 

@@ -58,8 +58,8 @@ class Site:
         """What was found, in order, without the first part of its name."""
         self.settled()
         with self.engine.connect() as connection:
-            rows = connection.execute(select(tables.findings.c.type).order_by(tables.findings.c.position))
-            return [row[0].split("/")[1] for row in rows]
+            page = query_findings(connection, FindingQuery(after=0, limit=1000))
+        return [msgspec.json.decode(raw)["type"].split("/")[1] for raw in page.findings]
 
     def count(self, table: Any) -> int:
         """How many rows there are."""
@@ -84,7 +84,7 @@ def test_what_was_answered_is_indexed_once(site: Site, speaker: Any, finding: Ca
     receipts = [site.intake.submit(data).result(5) for data in (first, first, one.say(finding("b")).data)]
     assert [(receipt.sequence, receipt.duplicate) for receipt in receipts] == [(0, False), (0, True), (1, False)]
     site.reopen()
-    assert (site.count(tables.batches), site.count(tables.findings)) == (2, 2)
+    assert (site.count(tables.batches), site.count(tables.occurrences)) == (2, 2)
 
 
 def test_batches_that_wait_together_are_judged_in_order(site: Site, speaker: Any) -> None:
@@ -107,7 +107,7 @@ def test_an_index_that_was_lost_is_made_again(site: Site, speaker: Any, finding:
     site.tell_gaps()
     before = site.types()
     with site.engine.begin() as connection:
-        for table in (tables.batches, tables.findings, tables.spool_position):
+        for table in (tables.batches, tables.occurrences, tables.findings, tables.spool_position):
             connection.execute(delete(table))
         connection.execute(tables.agents.update().values(next_sequence=0, last_digest=bytes(32)))
     site.reopen()
@@ -140,7 +140,7 @@ def test_no_agent_can_take_the_place_of_anothers_finding(
         site.intake.enrol(each.request()).result(5)
         site.intake.submit(each.say(finding("same")).data).result(5)
     site.reopen()
-    assert site.count(tables.findings) == 2
+    assert site.count(tables.occurrences) == 2
 
 
 def test_silence_is_told_once_and_again_after_speech(site: Site, speaker: Any) -> None:
@@ -246,7 +246,7 @@ def test_a_store_that_refuses_is_caught_up_with(
     monkeypatch.setattr(group, "save_batches", refusing)
     for name in "abc":
         site.intake.submit(one.say(finding(name)).data).result(5)
-    assert site.count(tables.findings) == 3 and refusals < 0
+    assert site.count(tables.occurrences) == 3 and refusals < 0
 
 
 def test_what_comes_late_within_the_grace_is_no_gap(site: Site, speaker: Any) -> None:
@@ -263,7 +263,8 @@ def test_what_comes_late_within_the_grace_is_no_gap(site: Site, speaker: Any) ->
     site.now_ns += 3 * SECOND
     site.intake.look_for_silence().result(5)
     with site.engine.connect() as connection:
-        found = [msgspec.json.decode(row[0])["evidence"] for row in connection.execute(select(tables.findings.c.body))]
+        page = query_findings(connection, FindingQuery(after=0))
+    found = [msgspec.json.decode(raw)["evidence"] for raw in page.findings]
     assert [(each["first_missing"], each["last_missing"]) for each in found] == [(1, 2), (4, 4)]
 
 

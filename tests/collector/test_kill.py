@@ -106,8 +106,8 @@ def assert_each_once(data: Path, speakers: list[Any], acknowledged: list[int]) -
             mine = tables.batches.c.agent == one.key.agent
             numbers = [row[0] for row in connection.execute(select(tables.batches.c.sequence).where(mine))]
             assert sorted(numbers) == list(range(len(numbers))) and len(numbers) >= acknowledged[index]
-            ours = tables.findings.c.agent == one.key.agent
-            found = connection.execute(select(func.count()).select_from(tables.findings).where(ours)).scalar_one()
+            ours = tables.occurrences.c.agent == one.key.agent
+            found = connection.execute(select(func.count()).select_from(tables.occurrences).where(ours)).scalar_one()
             assert found == len(numbers)
     engine.dispose()
 

@@ -4,9 +4,11 @@ What follows from a row's class or origin alone is not here: `finishing` adds it
 guarded task or a hostile agent may be of any size; what a column cannot hold becomes null.
 """
 
+from array import array
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
+from itertools import accumulate
 from typing import Any, Final
 
 import msgspec
@@ -57,11 +59,15 @@ class Told(Struct):
     parent_ticks: pa.Array
 
 
-def take_apart(rows: Sequence[Row], received_at_ns: pa.Array) -> Told:
-    """Rows as lists, with the raw record of each; one that is too long is shortened, and its raw record left out.
+class Origins(Struct):
+    """When the batch of each origin was received, in nanoseconds, and the number that the first of them has."""
 
-    `received_at_ns` is of each origin.
-    """
+    received_at_ns: pa.Array
+    first: int
+
+
+def take_apart(rows: Sequence[Row], known: Origins) -> Told:
+    """Rows as lists, with the raw record of each; one that is too long is shortened, and its raw record left out."""
     told, origins, actors, numbers = zip(*rows, strict=True)
     events = list(told)
     encode = msgspec.json.encode
@@ -69,7 +75,7 @@ def take_apart(rows: Sequence[Row], received_at_ns: pa.Array) -> Told:
     for index, text in enumerate(raw):
         if text is not None and len(text) > MAX_RAW_BYTES:
             events[index], raw[index] = shorten(events[index]), None
-    return make_told(events, actors, raw, origins, numbers, received_at_ns)
+    return make_told(events, actors, raw, origins, numbers, known)
 
 
 def make_told(
@@ -78,7 +84,7 @@ def make_told(
     raw: list[bytes | None],
     origins: Sequence[int],
     numbers: Sequence[int],
-    received_at_ns: pa.Array,
+    known: Origins,
 ) -> Told:
     """Records with the columns that all of them need."""
     processes = [known.process or NO_PROCESS for known in actors]
@@ -88,9 +94,9 @@ def make_told(
         events,
         actors,
         raw,
-        indices,
+        pc.add(indices, pa.scalar(known.first, pa.int32())),
         pa.array(numbers, pa.int32()),
-        received_at_ns.take(indices),
+        known.received_at_ns.take(indices),
         ints([process.pid for process in processes]),
         longs([process.start_ticks for process in processes]),
         ints([process.pid for process in parents]),
@@ -164,11 +170,19 @@ def base_columns(
         "severity_id": same(severity, pa.int32(), count) if isinstance(severity, int) else ints(severity),
         "message": texts(message),
         "metadata.event_code": same(code or type(told.events[0]).__name__, pa.string(), count),
-        "raw_data": pa.array(told.raw, pa.binary()).cast(pa.string()),
+        "raw_data": _encoded(told.raw),
         "unmapped.pid": told.pids,
         "unmapped.start_ticks": told.ticks,
     }
     return columns | _times([event.at_ns for event in told.events] if at_ns is None else at_ns, told.received)
+
+
+def _encoded(raw: Sequence[bytes | None]) -> pa.Array:
+    """A column of JSON that is encoded already, without a look at each."""
+    if None in raw:
+        return pa.array(raw, pa.string())
+    ends = array("i", accumulate(map(len, raw), initial=0))  # type: ignore[arg-type]  # None is not in it
+    return pa.StringArray.from_buffers(len(raw), pa.py_buffer(ends), pa.py_buffer(b"".join(raw)))  # type: ignore[arg-type]
 
 
 def about(told: Told) -> Flat:
@@ -248,13 +262,19 @@ def _unless(unknown: pa.Array, values: Sequence[str | None]) -> pa.Array:
 def file_columns(prefix: str, paths: pa.Array, type_ids: pa.Array | None = None) -> Flat:
     """An object `file` of a path: its name is what follows the last slash; null where the path is."""
     paths = pc.if_else(pc.equal(paths, ""), NOTHING, paths)
-    names = pc.replace_substring_regex(paths, r"(?s)^.*/([^/])", r"\1")
+    names = of_each(paths, lambda values: pc.replace_substring_regex(values, r"(?s)^.*/([^/])", r"\1"))
     regular = pa.scalar(1, pa.int32()) if type_ids is None else type_ids
     return {
         f"{prefix}.path": paths,
         f"{prefix}.name": names,
         f"{prefix}.type_id": pc.if_else(pc.is_valid(paths), regular, pa.scalar(None, pa.int32())),
     }
+
+
+def of_each(column: pa.Array, change: Callable[[pa.Array], pa.Array]) -> pa.Array:
+    """A column changed value by value, each value once however often it comes."""
+    encoded = column.dictionary_encode()
+    return change(encoded.dictionary).take(encoded.indices)
 
 
 def process_uid(pids: pa.Array, ticks: pa.Array) -> pa.Array:
@@ -278,9 +298,12 @@ def _address(text: str) -> str | None:
 
 def hostnames(values: pa.Array) -> pa.Array:
     """A column of hostnames as OCSF takes them; null for what is none."""
+    return of_each(values, _hostnames)
+
+
+def _hostnames(values: pa.Array) -> pa.Array:
     short = pc.less_equal(pc.utf8_length(values), 253)
-    fits = pc.and_(short, pc.match_substring_regex(values, HOSTNAME))
-    return pc.if_else(fits, values, NOTHING)
+    return pc.if_else(pc.and_(short, pc.match_substring_regex(values, HOSTNAME)), values, NOTHING)
 
 
 def ports(values: Sequence[int]) -> pa.Array:
@@ -289,7 +312,7 @@ def ports(values: Sequence[int]) -> pa.Array:
 
 
 def _times(at_ns: Sequence[int], received: pa.Array) -> Flat:
-    at = longs([min(max(value, 0), _TOP) for value in at_ns])
+    at = pc.max_element_wise(longs(at_ns).fill_null(_TOP), 0)
     near = pc.and_(
         pc.greater_equal(at, pc.subtract(received, MAX_EARLIER_NS)),
         pc.less_equal(at, pc.add(received, MAX_LATER_NS)),

@@ -16,6 +16,7 @@ from outrider_collector.lake.columns import (
     ints,
     longs,
     millis,
+    of_each,
     texts,
 )
 
@@ -74,7 +75,9 @@ def _file(prefix: str, files: Sequence[Any]) -> Flat:
     paths = texts([file.path or "unknown" for file in files])
     kinds = ints([_TYPES.get(file.mode & 0o170000, 0) if file.mode > 0 else 0 for file in files])
     columns = file_columns(prefix, paths, kinds)
-    columns[f"{prefix}.parent_folder"] = pc.replace_substring_regex(paths, r"(?s)/[^/]*$", "")
+    columns[f"{prefix}.parent_folder"] = of_each(
+        paths, lambda values: pc.replace_substring_regex(values, r"(?s)/[^/]*$", "")
+    )
     columns[f"{prefix}.size"] = longs([file.size if file.mode else None for file in files])
     columns[f"{prefix}.modified_time"] = millis([file.mtime_ns or None for file in files])
     return columns

@@ -11,6 +11,7 @@ from outrider_collector.lake.classes import DETECTION_FINDING
 from outrider_collector.lake.columns import (
     MAX_RAW_BYTES,
     Flat,
+    Origins,
     Told,
     base_columns,
     ints,
@@ -35,7 +36,7 @@ _TECHNIQUE = re.compile(r"T\d{4}(?:\.\d{3})?", re.ASCII)
 _COLUMNS = DETECTION_FINDING.columns
 
 
-def take_findings_apart(rows: Sequence[tuple[Finding, int, int]], received_at_ns: pa.Array) -> Told:
+def take_findings_apart(rows: Sequence[tuple[Finding, int, int]], known: Origins) -> Told:
     """Findings as `columns.take_apart` takes events."""
     found: list[Finding] = []
     raw: list[bytes | None] = []
@@ -45,7 +46,7 @@ def take_findings_apart(rows: Sequence[tuple[Finding, int, int]], received_at_ns
         found.append(finding if fits else shorten(finding))
         raw.append(text if fits else None)
     actors = [_known(finding.process) for finding in found]
-    return make_told(found, actors, raw, [row[1] for row in rows], [row[2] for row in rows], received_at_ns)
+    return make_told(found, actors, raw, [row[1] for row in rows], [row[2] for row in rows], known)
 
 
 def _known(process: ProcessView | None) -> Known:

@@ -16,7 +16,7 @@ from outrider_collector.lake.classes import (
     PROCESS_ACTIVITY,
     LakeClass,
 )
-from outrider_collector.lake.columns import Flat, Told, longs, take_apart
+from outrider_collector.lake.columns import Flat, Origins, Told, longs, take_apart
 from outrider_collector.lake.findings import map_findings, take_findings_apart
 from outrider_collector.lake.finishing import fill
 from outrider_collector.lake.rows import Rows
@@ -46,12 +46,12 @@ MAPPING: Final[dict[type, tuple[LakeClass, Map]]] = {
 
 def map_rows(rows: Rows) -> list[tuple[LakeClass, pa.RecordBatch]]:
     """Unfinished columns of all rows, one batch for each kind that there is."""
-    received = longs([origin.received_at_ns for origin in rows.origins])
+    known = Origins(longs([origin.received_at_ns for origin in rows.origins]), rows.first_origin)
     batches = []
     for kind, told_rows in rows.by_kind.items():
         lake_class, make = MAPPING[kind]
-        batches.append((lake_class, fill(lake_class, make(take_apart(told_rows, received)))))
+        batches.append((lake_class, fill(lake_class, make(take_apart(told_rows, known)))))
     if rows.findings:
-        found = map_findings(take_findings_apart(rows.findings, received))
+        found = map_findings(take_findings_apart(rows.findings, known))
         batches.append((DETECTION_FINDING, fill(DETECTION_FINDING, found)))
     return batches

@@ -23,7 +23,7 @@ MAX_COMMAND: Final = 2048
 """How many characters of a command line go with each record of its process; its own record has them all."""
 
 
-class Known(Struct, frozen=True):
+class Known(Struct, frozen=True, gc=False):
     """A process as it was last told of. `lineage` are the programs of its ancestors, nearest first."""
 
     process: ProcessId | None = None

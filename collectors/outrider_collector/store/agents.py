@@ -7,9 +7,12 @@ from msgspec import Struct
 from sqlalchemy import Connection, RowMapping, and_, select
 
 from outrider_collector.store.database import upsert
-from outrider_collector.store.tables import agents
+from outrider_collector.store.tables import LONGEST, agents
+from outrider_collector.store.texts import column
 from outrider_wire.batch import FIRST_PREVIOUS, SenseView
 from outrider_wire.findings import TaskView
+
+MAX_SEQUENCE = (1 << 63) - 1
 
 Status = Literal["live", "succeeded", "quarantined"]
 """live: the task's one key. succeeded: its successor enrolled. quarantined: a second key; its batches are refused."""
@@ -27,7 +30,7 @@ class AgentFacts(Struct, frozen=True):
 class Agent(Struct, frozen=True, kw_only=True):
     """One agent as the collector knows it. `next_sequence` is one more than the highest batch accepted.
 
-    `changed_at_ns` is when its key or its status changed last.
+    `changed_at_ns` is when its key or its status changed last. Batches under `forgotten_before` were too old to keep.
     """
 
     agent: str
@@ -41,6 +44,7 @@ class Agent(Struct, frozen=True, kw_only=True):
     changed_at_ns: int = 0
     interval_s: float = 10.0
     next_sequence: int = 0
+    forgotten_before: int = 0
     last_digest: bytes = FIRST_PREVIOUS
     said_goodbye: bool = False
     told_silent: bool = False
@@ -74,19 +78,27 @@ def load_agents_since(connection: Connection, since_ns: int, *, limit: int) -> l
 
 def load_task_agents(connection: Connection, task_arn: str) -> list[Agent]:
     """All agents that enrolled for a task, the first one first."""
-    query = select(agents).where(agents.c.task_arn == task_arn).order_by(agents.c.enrolled_at_ns, agents.c.agent)
+    query = (
+        select(agents)
+        .where(agents.c.task_arn == column(task_arn, LONGEST))
+        .order_by(agents.c.enrolled_at_ns, agents.c.agent)
+    )
     return [_agent(row) for row in connection.execute(query).mappings()]
 
 
-def load_unheard(connection: Connection, now_ns: int, intervals: float) -> list[Agent]:
-    """Live agents not heard for so many of their intervals that neither said good-bye nor were told of."""
+def lock_unheard(connection: Connection, now_ns: int, intervals: float) -> list[Agent]:
+    """Live agents not heard for so many of their intervals that neither said good-bye nor were told of.
+
+    Locked as by `lock_agents`; one that another transaction holds is being heard, or told of, and left out.
+    """
     waiting = and_(
         agents.c.status == "live",
         agents.c.said_goodbye.is_(False),
         agents.c.told_silent.is_(False),
         agents.c.seen_at_ns < now_ns - agents.c.interval_s * int(intervals * 1_000_000_000),
     )
-    return [_agent(row) for row in connection.execute(select(agents).where(waiting)).mappings()]
+    query = select(agents).where(waiting).order_by(agents.c.agent).with_for_update(skip_locked=True)
+    return [_agent(row) for row in connection.execute(query).mappings()]
 
 
 def list_agents(connection: Connection, limit: int) -> list[Agent]:
@@ -96,15 +108,19 @@ def list_agents(connection: Connection, limit: int) -> list[Agent]:
 
 
 def save_agents(connection: Connection, changed: list[Agent]) -> None:
-    """Write agents as they are now."""
+    """Write agents as they are now, in this order: there is one live key of a task at any time. Raises IntegrityError.
+
+    Whoever changes agents has locked them.
+    """
     upsert(connection, agents, [_row(agent) for agent in changed])
 
 
 def _row(agent: Agent) -> dict[str, object]:
     row = {name: getattr(agent, name) for name in agent.__struct_fields__}
     return row | {
+        "next_sequence": min(agent.next_sequence, MAX_SEQUENCE),
         "task": msgspec.json.encode(agent.task),
-        "task_arn": agent.task_arn,
+        "task_arn": column(agent.task_arn, LONGEST),
         "facts": msgspec.json.encode(agent.facts),
     }
 

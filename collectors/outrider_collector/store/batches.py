@@ -6,6 +6,9 @@ from sqlalchemy import Connection, select
 from outrider_collector.store.database import upsert
 from outrider_collector.store.tables import batches, spool_position
 
+FIRST_COLLECTOR = ""
+"""Under this name stands the position of the one collector that a database of the first schema had."""
+
 
 class BatchRow(Struct, frozen=True, kw_only=True):
     """One accepted batch, without its records."""
@@ -40,9 +43,9 @@ def save_batches(connection: Connection, rows: list[BatchRow]) -> None:
 def load_spool_position(connection: Connection, collector: str, follower: str) -> tuple[int, int]:
     """File and offset up to which a follower (`index`, say) of one collector's spool has come."""
     query = select(spool_position.c.file, spool_position.c.offset).where(
-        spool_position.c.collector == collector, spool_position.c.follower == follower
+        spool_position.c.collector.in_([collector, FIRST_COLLECTOR]), spool_position.c.follower == follower
     )
-    row = connection.execute(query).first()
+    row = connection.execute(query.order_by(spool_position.c.collector.desc())).first()
     return (row[0], row[1]) if row else (0, 0)
 
 

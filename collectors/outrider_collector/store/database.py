@@ -1,84 +1,147 @@
-"""The database: made, opened and set up so that one writer and many readers get on."""
+"""The database, SQLite or PostgreSQL: opened, set up so that writers and readers get on, and brought up to date.
+
+On SQLite one writes at a time: `writing` takes that turn before it reads, since a transaction that has read may not
+begin to write after another has. On PostgreSQL rows are locked: agents first, in the order of their names, then the
+feed's counter (`feed.py`), then findings. Who keeps to that order waits for no one who waits for him.
+"""
 
 import functools
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event
-from sqlalchemy.dialects.sqlite import Insert, insert
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from outrider_collector.store.tables import SCHEMA_VERSION, metadata
 from outrider_wire.errors import ConfigError
 
 Row = Mapping[str, object]
 
+SQLITE_WAIT_S: Final = 10.0
+"""Longest wait for one's turn to write."""
+SQLITE_CACHE_KIB: Final = 16 << 10
+"""Page cache of each connection; the system's own does the rest."""
+POSTGRES_SESSION: Final = " ".join(
+    f"-c {name}={value}"
+    for name, value in {
+        "timezone": "UTC",
+        "lock_timeout": "10s",
+        "statement_timeout": "60s",
+        "idle_in_transaction_session_timeout": "60s",
+        "jit": "off",  # it compiles for longer than a page of findings takes
+    }.items()
+)
+WRITES: Final = "outrider_writes"
 
-def open_database(path: Path) -> Engine:
-    """Open the SQLite database at `path`, made 0600 where it is new.
+
+def open_database(where: Path | str) -> Engine:
+    """Open the database at a SQLite file or a `postgresql://` URL and bring its tables up to date.
 
     Raises:
         ConfigError: it cannot be used, or a newer collector made it.
     """
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 10.0})
-    event.listen(engine, "connect", _set_up)
+    from outrider_collector.store.schema import bring_up_to_date  # it knows all tables, whose modules need this one
+
+    url = _url(where)
+    shown = url.render_as_string(hide_password=True) if url.get_backend_name() != "sqlite" else url.database
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(mode=0o600, exist_ok=True)
-        with engine.begin() as connection:
-            _check_version(connection, path)
-            metadata.create_all(connection)
+        engine = _engine(url)
+        bring_up_to_date(engine)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{error.name} is not installed; install outrider[collector]") from error
     except (OSError, SQLAlchemyError) as error:
-        raise ConfigError(f"the database {path} cannot be used: {error}") from error
+        raise ConfigError(f"the database {shown} cannot be used: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"the database {shown} {error}") from error
     return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that may write: committed at its end, rolled back where it raises."""
+    with engine.connect().execution_options(**{WRITES: True}) as connection, connection.begin():
+        yield connection
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert the rows that are not there yet; the others stay as they are."""
     if rows:
-        connection.execute(_insert_new(table), rows)
+        connection.execute(_insert(connection.dialect.name, table).on_conflict_do_nothing(), rows)
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows, or put them in place of those with the same primary key. All rows have all columns."""
     if rows:
-        connection.execute(_upsert(table), rows)
+        connection.execute(_upsert(connection.dialect.name, table), rows)
 
 
 def make_durable(engine: Engine) -> None:
     """Have what was committed outlive a power cut: keys are not in the spool. Raises SQLAlchemyError."""
     if engine.dialect.name == "sqlite":
         with engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(FULL)")
+            connection.connection.cursor().execute("PRAGMA wal_checkpoint(FULL)")
+
+
+def _insert(dialect: str, table: Table) -> Any:
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
 
 @functools.cache
-def _insert_new(table: Table) -> Insert:
-    return insert(table).on_conflict_do_nothing()
-
-
-@functools.cache
-def _upsert(table: Table) -> Insert:
-    statement = insert(table)
+def _upsert(dialect: str, table: Table) -> Any:
+    statement = _insert(dialect, table)
     keys = [column.name for column in table.primary_key]
     changed: dict[str, Any] = {c.name: c for c in statement.excluded if c.name not in keys}
     return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+
+
+def _url(where: Path | str) -> URL:
+    """Where the database is. Raises ConfigError."""
+    if isinstance(where, Path):
+        return URL.create("sqlite", database=str(where))
+    try:
+        url = make_url(where)
+    except (ArgumentError, ValueError) as error:
+        raise ConfigError("the database must be a URL as postgresql://user@host/name") from error
+    name = url.drivername.partition("+")[0]
+    if name in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+psycopg")
+    if name == "sqlite" and url.database:
+        return url.set(drivername="sqlite")
+    raise ConfigError(f"the database must be postgresql:// or sqlite:///FILE, not {name}://")
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        path = Path(url.database or "")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600, exist_ok=True)
+        engine = create_engine(url, connect_args={"timeout": SQLITE_WAIT_S})
+        event.listen(engine, "connect", _set_up)
+        event.listen(engine, "begin", _begin)
+        return engine
+    given = url.query.get("options", "")
+    options = f"{POSTGRES_SESSION} {given if isinstance(given, str) else ' '.join(given)}".strip()
+    return create_engine(
+        url.difference_update_query(["options"]),
+        connect_args={"connect_timeout": 10, "options": options, "application_name": "outrider-collector"},
+        pool_pre_ping=True,
+    )
 
 
 def _set_up(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
     """WAL: readers never wait for the writer. NORMAL: what a power cut takes is indexed again from the spool."""
     del record
     assert isinstance(connection, sqlite3.Connection)
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+    connection.isolation_level = None  # transactions begin where `_begin` says, not where the driver guesses
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"cache_size=-{SQLITE_CACHE_KIB}"):
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _check_version(connection: Connection, path: Path) -> None:
-    found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-    if found not in (0, SCHEMA_VERSION):
-        raise ConfigError(f"the database {path} is of schema {found}; this collector speaks {SCHEMA_VERSION}")
-    connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(WRITES)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

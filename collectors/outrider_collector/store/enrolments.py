@@ -6,7 +6,7 @@
 from msgspec import Struct
 from sqlalchemy import Boolean, Column, Connection, String, Table, Text, select, update
 
-from outrider_collector.store.agents import Agent, load_agent
+from outrider_collector.store.agents import Agent, lock_agents
 from outrider_collector.store.database import insert_new, upsert
 from outrider_collector.store.tables import metadata
 
@@ -64,5 +64,5 @@ def lock_subject(connection: Connection, subject: str) -> tuple[list[Agent], dic
     connection.execute(select(subjects).where(subjects.c.subject == subject).with_for_update()).all()
     query = select(enrolments).where(enrolments.c.subject == subject)
     found = {row["agent"]: Enrolment(**row) for row in connection.execute(query).mappings()}
-    agents = [agent for each in found if (agent := load_agent(connection, each)) is not None]
+    agents = lock_agents(connection, list(found)).values()
     return sorted(agents, key=lambda agent: (agent.enrolled_at_ns, agent.agent)), found

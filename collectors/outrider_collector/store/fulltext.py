@@ -1,0 +1,87 @@
+"""The words of findings, indexed: by FTS5 where SQLite has it, and by a GIN index on PostgreSQL.
+
+A question is a list of words; each must begin some word of the finding. Where few findings have them, the index names
+those. Where many have, walking the findings in the order of the page finds enough of them sooner: then each is
+compared. Without FTS5 that is the only way.
+"""
+
+import functools
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Engine, and_, cast, column, func, select, table, text
+from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
+from sqlalchemy.sql.expression import Select
+
+from outrider_collector.store.tables import findings
+
+FEW: Final = 10_000
+"""So many findings with these words are looked up one by one; with more, the page is walked."""
+
+FTS: Final = "findings_words"
+_FTS_MADE: Final = (
+    f"""CREATE VIRTUAL TABLE {FTS} USING fts5(words, content='findings', content_rowid='number',
+        detail='none', tokenize='unicode61 remove_diacritics 0')""",
+    f"""CREATE TRIGGER {FTS}_added AFTER INSERT ON findings BEGIN
+        INSERT INTO {FTS}(rowid, words) VALUES (new.number, new.words); END""",
+    f"""CREATE TRIGGER {FTS}_gone AFTER DELETE ON findings BEGIN
+        INSERT INTO {FTS}({FTS}, rowid, words) VALUES ('delete', old.number, old.words); END""",
+    f"""CREATE TRIGGER {FTS}_changed AFTER UPDATE OF words ON findings WHEN old.words <> new.words BEGIN
+        INSERT INTO {FTS}({FTS}, rowid, words) VALUES ('delete', old.number, old.words);
+        INSERT INTO {FTS}(rowid, words) VALUES (new.number, new.words); END""",
+)
+
+
+def make_index(connection: Connection) -> None:
+    """Make the index over the words of findings."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"CREATE INDEX {FTS} ON findings USING gin (words)")
+    elif has_fts5(connection):
+        for statement in _FTS_MADE:
+            connection.exec_driver_sql(statement)
+
+
+def has_fts5(connection: Connection) -> bool:
+    """Whether this SQLite was compiled with it."""
+    options = connection.exec_driver_sql("SELECT sqlite_compileoption_used('ENABLE_FTS5')")
+    return bool(options.scalar())
+
+
+def with_words(connection: Connection, words: list[str]) -> ColumnElement[bool]:
+    """The condition that a finding has words that begin so, put the way that is quicker here."""
+    named = _named(connection, words)
+    if named is None:
+        return _compared(connection, words)
+    seen = select(func.count()).select_from(named.limit(FEW + 1).subquery())
+    if connection.execute(seen).scalar_one() > FEW:
+        return _compared(connection, words)
+    return findings.c.number.in_(named)
+
+
+def _named(connection: Connection, words: list[str]) -> "Select[Any] | None":
+    """The numbers of the findings that the index names."""
+    if connection.dialect.name == "postgresql":
+        return select(findings.c.number).where(findings.c.words.op("@@")(_tsquery(words)))
+    if not _has_index(connection.engine):
+        return None
+    fts = table(FTS, column("rowid"))
+    asked = " ".join(f'"{word}"*' for word in words)
+    return select(fts.c.rowid).where(text(f"{FTS} MATCH :asked").bindparams(asked=asked))
+
+
+def _compared(connection: Connection, words: list[str]) -> ColumnElement[bool]:
+    """Each finding's words compared. PostgreSQL must not see that it has an index for this."""
+    if connection.dialect.name == "postgresql":
+        held = func.coalesce(findings.c.words, cast("", TSVECTOR), type_=TSVECTOR)
+        return held.op("@@")(_tsquery(words))
+    return and_(*(findings.c.words.like(f"%'{word}%") for word in words))
+
+
+def _tsquery(words: list[str]) -> ColumnElement[Any]:
+    return cast(" & ".join(f"'{word}':*" for word in words), TSQUERY)
+
+
+@functools.cache
+def _has_index(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql(f"SELECT count(*) FROM sqlite_master WHERE name = '{FTS}'")
+        return bool(found.scalar())
