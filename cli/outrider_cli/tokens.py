@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from outrider_collector.store.database import make_durable, open_database
+from outrider_collector.store.database import make_durable, open_database, writing
 from outrider_collector.store.tokens import list_tokens, revoke_token, save_token
 from outrider_collector.tokens import KINDS, Scope, TokenView, make_token, read_scope, view_token
 from outrider_wire.errors import ConfigError, Unavailable
@@ -69,7 +69,7 @@ def _create(engine: Engine, arguments: argparse.Namespace) -> None:
         max_uses=arguments.uses,
         made_by=f"{getpass.getuser()} (outrider tokens)",
     )
-    with engine.begin() as connection:
+    with writing(engine) as connection:
         save_token(connection, token)
     make_durable(engine)
     if arguments.json:
@@ -94,7 +94,7 @@ def _list(engine: Engine, arguments: argparse.Namespace) -> None:
 
 
 def _revoke(engine: Engine, token: str) -> int:
-    with engine.begin() as connection:
+    with writing(engine) as connection:
         done = revoke_token(connection, token, now_ns=time.time_ns(), by=f"{getpass.getuser()} (outrider tokens)")
     make_durable(engine)
     if not done:

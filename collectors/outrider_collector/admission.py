@@ -14,7 +14,8 @@ from sqlalchemy import Engine
 
 from outrider_collector.enrol import Admission
 from outrider_collector.identity.aws import AwsIdentity, read_aws_identity
-from outrider_collector.identity.caller import Identity, subject_of_task
+from outrider_collector.identity.caller import Identity
+from outrider_collector.identity.tasks import subject_of_task
 from outrider_collector.limits import Limiter
 from outrider_collector.settings import Settings
 from outrider_collector.store.tokens import load_token
@@ -63,13 +64,14 @@ class Admitter:
             raise
 
     def _admit(self, request: EnrolRequest, source: str) -> Admission:
+        subject = subject_of_task(request.task.arn) if request.task else ""
         refused: list[WireError] = []
         token = self._by_token(request, refused)
         identity = self._by_aws(request, source, refused)
         proofs = "+".join(word for word, held in (("aws", identity), ("token", token is not None)) if held)
         admission = Admission(
             proofs=proofs,
-            subject=identity.subject if identity else subject_of_task(request.task.arn) if request.task else "",
+            subject=identity.subject if identity else subject,
             identity=identity,
             token=token or "",
             source=source[:64],

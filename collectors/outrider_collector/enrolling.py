@@ -3,7 +3,7 @@
 from sqlalchemy import Connection
 
 from outrider_collector.enrol import Admission, Outcome, adopt_agent, judge_enrolment
-from outrider_collector.identity.caller import subject_of_task
+from outrider_collector.identity.tasks import subject_of_task
 from outrider_collector.store.agents import Agent, load_agent, lock_agents, save_agents
 from outrider_collector.store.enrolments import (
     Enrolment,
@@ -21,7 +21,7 @@ from outrider_wire.signing import agent_id
 
 
 def admission_of(request: EnrolRequest) -> Admission:
-    """What is taken as proved where somebody else has checked: the token, and the task as it says."""
+    """What is taken as proved where somebody else has checked: the token, and the task as it says. Raises WireError."""
     return Admission(subject=subject_of_task(request.task.arn) if request.task else "")
 
 

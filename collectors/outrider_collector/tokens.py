@@ -14,8 +14,8 @@ from typing import Literal, get_args
 
 from msgspec import Struct
 
-from outrider_collector.identity.caller import place_of_task
 from outrider_collector.identity.patterns import matches
+from outrider_collector.identity.tasks import place_of_task
 from outrider_wire.errors import WireError
 from outrider_wire.findings import TaskView
 from outrider_wire.timestamps import to_rfc3339

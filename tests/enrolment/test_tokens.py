@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from outrider_cli.tokens import read_end
 from outrider_collector.identity.patterns import matches
-from outrider_collector.store.database import open_database
+from outrider_collector.store.database import open_database, writing
 from outrider_collector.store.tokens import list_tokens, load_token, revoke_token, save_token, spend_token
 from outrider_collector.tokens import (
     KINDS,
@@ -122,11 +122,11 @@ def test_patterns_fit_what_they_are_made_of(parts: list[str], between: st.DataOb
     assert not matches("*".join(parts) + "#", text)
 
 
-def test_a_tokens_uses_are_counted_by_all_at_once(tmp_path: Any) -> None:
+def test_a_tokens_uses_are_counted_by_all_at_once(database_url: str) -> None:
     """It is spent as often as it may be, whoever spends; not when it was revoked or has ended."""
-    engine = open_database(tmp_path / "db.sqlite")
+    engine = open_database(database_url)
     kept = make_token("enrol", now_ns=1, max_uses=2, expires_at_ns=HOUR_NS)[1]
-    with engine.begin() as connection:
+    with writing(engine) as connection:
         save_token(connection, kept)
         assert [spend_token(connection, kept.id, now_ns=5) for _ in range(3)] == [True, True, False]
         assert load_token(connection, kept.id) == replace(kept, uses=2, last_used_ns=5)

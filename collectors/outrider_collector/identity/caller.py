@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from outrider_collector.identity.patterns import matches
 from outrider_collector.identity.sts import CallerIdentity
+from outrider_collector.identity.tasks import subject_of_task
 from outrider_wire.errors import WireError
 from outrider_wire.findings import TaskView
 
@@ -24,11 +25,6 @@ _ASSUMED = re.compile(
 )
 _TASK = re.compile(r"([0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})\Z")
 _INSTANCE = re.compile(r"m?i-([0-9a-f]{8}|[0-9a-f]{17})\Z")
-_TASK_ARN = re.compile(
-    r"arn:(?P<partition>aws|aws-cn|aws-us-gov):ecs:[a-z0-9-]{1,32}:(?P<account>[0-9]{12}):"
-    r"task/((?P<cluster>[\w-]{1,255})/)?(?P<id>[0-9a-f-]{32,36})\Z",
-    re.ASCII,
-)
 
 
 class Allowed(Struct, frozen=True):
@@ -89,18 +85,6 @@ def check_claim(identity: Identity, task: TaskView | None) -> None:
         raise _nobody("an instance's role proves no task: give the task a role of its own")
     if subject_of_task(task.arn) != identity.subject:
         raise WireError("aws-proof", f"the role is that of task {identity.id}, and the request says {task.arn[:200]!r}")
-
-
-def subject_of_task(arn: str) -> str:
-    """What has one live key, for a task that was claimed: its account and id, or the ARN where it has no such form."""
-    found = _TASK_ARN.match(arn)
-    return f"task:{found['account']}/{found['id']}" if found else f"arn:{arn}"
-
-
-def place_of_task(arn: str) -> tuple[str, str]:
-    """Account and cluster of a task's ARN; each empty where it does not tell."""
-    found = _TASK_ARN.match(arn)
-    return (found["account"], found["cluster"] or "") if found else ("", "")
 
 
 def _is_listed(patterns: tuple[str, ...], account: str, role: str) -> bool:

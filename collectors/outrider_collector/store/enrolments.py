@@ -3,12 +3,18 @@
 `subjects` is there to be locked: of two collectors that hear two keys for one task, one decides after the other.
 """
 
+import contextlib
+
+import msgspec
 from msgspec import Struct
 from sqlalchemy import Boolean, Column, Connection, String, Table, Text, select, update
 
+from outrider_collector.identity.tasks import subject_of_task
 from outrider_collector.store.agents import Agent, lock_agents
 from outrider_collector.store.database import insert_new, upsert
-from outrider_collector.store.tables import metadata
+from outrider_collector.store.tables import agents, metadata
+from outrider_wire.errors import WireError
+from outrider_wire.findings import TaskView
 
 enrolments = Table(
     "enrolments",
@@ -42,9 +48,9 @@ class Enrolment(Struct, frozen=True, kw_only=True):
     contested: bool = False
 
 
-def load_enrolments(connection: Connection, agents: list[str]) -> dict[str, Enrolment]:
+def load_enrolments(connection: Connection, wanted: list[str]) -> dict[str, Enrolment]:
     """Enrolments by agent."""
-    query = select(enrolments).where(enrolments.c.agent.in_(agents))
+    query = select(enrolments).where(enrolments.c.agent.in_(wanted))
     return {row["agent"]: Enrolment(**row) for row in connection.execute(query).mappings()}
 
 
@@ -53,9 +59,9 @@ def save_enrolment(connection: Connection, enrolment: Enrolment) -> None:
     upsert(connection, enrolments, [{name: getattr(enrolment, name) for name in enrolment.__struct_fields__}])
 
 
-def mark_contested(connection: Connection, agents: list[str], *, contested: bool = True) -> None:
+def mark_contested(connection: Connection, marked: list[str], *, contested: bool = True) -> None:
     """Note that other keys were offered beside these; or that somebody settled it."""
-    connection.execute(update(enrolments).where(enrolments.c.agent.in_(agents)).values(contested=contested))
+    connection.execute(update(enrolments).where(enrolments.c.agent.in_(marked)).values(contested=contested))
 
 
 def lock_subject(connection: Connection, subject: str) -> tuple[list[Agent], dict[str, Enrolment]]:
@@ -64,5 +70,14 @@ def lock_subject(connection: Connection, subject: str) -> tuple[list[Agent], dic
     connection.execute(select(subjects).where(subjects.c.subject == subject).with_for_update()).all()
     query = select(enrolments).where(enrolments.c.subject == subject)
     found = {row["agent"]: Enrolment(**row) for row in connection.execute(query).mappings()}
-    agents = lock_agents(connection, list(found)).values()
-    return sorted(agents, key=lambda agent: (agent.enrolled_at_ns, agent.agent)), found
+    locked = lock_agents(connection, list(found)).values()
+    return sorted(locked, key=lambda agent: (agent.enrolled_at_ns, agent.agent)), found
+
+
+def name_subjects(connection: Connection) -> None:
+    """Enrolments of agents from before there were any: by token, for the task that they say."""
+    for row in connection.execute(select(agents.c.agent, agents.c.task)).all():
+        task = msgspec.json.decode(row.task, type=TaskView | None)
+        with contextlib.suppress(WireError):
+            subject = subject_of_task(task.arn) if task else ""
+            save_enrolment(connection, Enrolment(agent=row.agent, subject=subject, proofs="token"))

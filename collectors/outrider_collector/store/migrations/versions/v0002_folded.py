@@ -7,7 +7,7 @@ compares the two. After that, changes are revisions of their own and `schema.HEA
 import sqlalchemy as sa
 from alembic import op
 
-from outrider_collector.store import fulltext, takeover
+from outrider_collector.store import enrolments, fulltext, takeover
 from outrider_collector.store.tables import ONE_LIVE_KEY, WALKED, text, words
 
 revision = "0002"
@@ -188,6 +188,7 @@ def _enrolment() -> None:
         sa.Column("revoked_at_ns", sa.BigInteger, nullable=False),
         sa.Column("revoked_by", sa.Text, nullable=False),
     )
+    enrolments.name_subjects(op.get_bind())
 
 
 def _number() -> "sa.types.TypeEngine[int]":
