@@ -62,11 +62,11 @@ class Stand:
 
 
 @contextmanager
-def standing() -> Iterator[Stand]:
-    """moto's server, while it is needed."""
+def standing(port: int = 0) -> Iterator[Stand]:
+    """moto's server, while it is needed; at a free port where none is given."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+        port = port or taken.getsockname()[1]
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(command, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
