@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     try:
-        agents = client_of(arguments).agents()
+        agents = client_of(arguments).agents(limit=1000).agents
     except (DeliveryError, WireError) as error:
         raise Unavailable(f"the collector did not answer: {error}") from error
     if arguments.json:

@@ -26,7 +26,7 @@ COMMANDS: Final = (
     ("doctor", "outrider_cli.doctor", "what can be seen here, and why not the rest"),
     ("unit", "outrider_cli.unit", "the systemd unit that guards this machine, with limits by its size"),
     ("collector", "outrider_cli.collector", "the collector"),
-    ("findings", "outrider_cli.findings", "ask a collector for findings"),
+    ("findings", "outrider_cli.findings", "ask a collector for findings, and decide what becomes of them"),
     ("agents", "outrider_cli.agents", "ask a collector for its agents"),
     ("verify", "outrider_cli.verify", "prove from stored bytes that an agent's record is whole"),
     ("tokens", "outrider_cli.tokens", "make, list and revoke a collector's tokens"),
@@ -41,8 +41,8 @@ COLLECTOR_LIBRARIES: Final = ("sqlalchemy", "starlette", "uvicorn")
 NEEDS: Final = {
     "lab": ("lab", ("outrider_lab", "outrider_collector", *COLLECTOR_LIBRARIES)),
     "collector": ("collector", ("outrider_collector", *COLLECTOR_LIBRARIES)),
-    "findings": ("collector", ("outrider_collector", "sqlalchemy")),
-    "agents": ("collector", ("outrider_collector", "sqlalchemy")),
+    "findings": ("collector", ("outrider_collector", *COLLECTOR_LIBRARIES)),
+    "agents": ("collector", ("outrider_collector", *COLLECTOR_LIBRARIES)),
     "tokens": ("collector", ("outrider_collector", "sqlalchemy")),
     "verify": ("collector", ("outrider_collector", "sqlalchemy")),
 }

@@ -14,6 +14,7 @@ STATUS = {
     "token-expired": 401,
     "token-used-up": 401,
     "proof-needed": 401,
+    "forbidden": 403,
     "token-scope": 403,
     "aws-proof": 403,
     "aws-refused": 403,
@@ -26,6 +27,7 @@ STATUS = {
     "method-not-allowed": 405,
     "slow-body": 408,
     "fork": 409,
+    "too-many": 409,
     "too-large": 413,
     "bad-content-type": 415,
     "busy": 429,
@@ -50,6 +52,8 @@ def refuse(code: str, detail: str, *, retry_after_s: int | None = None) -> Respo
     response = answer(Refusal(code, detail[:300]), status)
     if status in CLOSE:
         response.headers["Connection"] = "close"
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
     if retry_after_s is not None:
         response.headers["Retry-After"] = str(retry_after_s)
     return response

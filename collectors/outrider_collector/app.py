@@ -1,25 +1,33 @@
 """The composition root: the one place where the collector's parts are put together."""
 
 import contextlib
+import resource
 import signal
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
-from starlette.applications import Starlette
+from sqlalchemy import Engine
 
+from outrider_collector.api.application import Application
+from outrider_collector.api.connections import BoundedHttp
+from outrider_collector.api.counters import Counters
+from outrider_collector.api.operation import Parts
 from outrider_collector.intake import Busy, Intake, StoreUnavailable
-from outrider_collector.routes import make_app
 from outrider_collector.settings import Settings
 from outrider_collector.spool import Spool
 from outrider_collector.store.database import open_database
 from outrider_wire.errors import ConfigError
 
-BACKLOG = 1024
+BACKLOG = 4096
+
+SPARE_DESCRIPTORS = 512
+"""Descriptors for what is no connection of an agent or a reader."""
 
 Ready = Callable[[str], None]
 """Called once with the collector's URL when it takes requests."""
@@ -31,27 +39,44 @@ def serve(settings: Settings, *, ready: Ready | None = None) -> None:
     Raises:
         ConfigError: the address, the data directory or the TLS files cannot be used.
     """
-    with running(settings) as app, _listen(settings) as listener:
+    with running(settings) as (app, stopping), _listen(settings) as listener:
         server = _server(app, settings)
+        stopping.watch(server)
         if ready is not None:
             ready(url_of(listener, settings))
         with _outliving_signals():
             server.run(sockets=[listener])
 
 
+class Stopping:
+    """Whether the server was told to stop: streams end by themselves then."""
+
+    def __init__(self) -> None:
+        self._server: uvicorn.Server | None = None
+
+    def watch(self, server: uvicorn.Server) -> None:
+        """From now on this server is asked."""
+        self._server = server
+
+    def __call__(self) -> bool:
+        return self._server is not None and self._server.should_exit
+
+
 @contextlib.contextmanager
-def running(settings: Settings) -> Iterator[Starlette]:
+def running(settings: Settings) -> Iterator[tuple[Application, Stopping]]:
     """The application over a running intake, and the look for silence beside it. Raises ConfigError."""
     try:
-        engine = open_database(settings.data / "outrider.sqlite")
+        engine = open_database(settings.database or settings.data / "outrider.sqlite")
+        collector = collector_id(settings.data, settings.collector_id)
+        spool = Spool(settings.data / "spool")
         intake = Intake(
             engine,
-            Spool(settings.data / "spool"),
+            spool,
             max_batch_bytes=settings.max_batch_bytes,
             agent_bytes_per_s=settings.agent_bytes_per_s,
             agent_burst_bytes=settings.agent_burst_bytes,
             gap_grace_s=settings.gap_grace_s,
-            collector=collector_id(settings.data, settings.collector_id),
+            collector=collector,
             silence_intervals=settings.silence_intervals,
         )
         intake.start()
@@ -61,11 +86,27 @@ def running(settings: Settings) -> Iterator[Starlette]:
     watch = threading.Thread(target=_watch_silence, args=(intake, settings.silence_check_s, stop), name="silence")
     watch.start()
     try:
-        yield make_app(intake, engine, settings)
+        stopping = Stopping()
+        yield Application(_parts(settings, intake, spool, engine, collector, stopping)), stopping
     finally:
         stop.set()
         watch.join()
         intake.close()
+
+
+def _parts(
+    settings: Settings, intake: Intake, spool: Spool, engine: Engine, collector: str, stopping: Stopping
+) -> Parts:
+    return Parts(
+        intake=intake,
+        spool=spool,
+        engine=engine,
+        settings=settings,
+        counters=Counters(),
+        collector=collector,
+        clock_ns=time.time_ns,
+        stopping=stopping,
+    )
 
 
 def collector_id(data: Path, given: str) -> str:
@@ -100,10 +141,11 @@ def _listen(settings: Settings) -> socket.socket:
         raise ConfigError(f"cannot listen at {settings.listen}: {error}") from error
 
 
-def _server(app: Starlette, settings: Settings) -> uvicorn.Server:
+def _server(app: Application, settings: Settings) -> uvicorn.Server:
+    _allow_descriptors(settings.max_connections + SPARE_DESCRIPTORS)
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=BoundedHttp,
         ws="none",
         lifespan="off",
         loop="asyncio",
@@ -114,7 +156,6 @@ def _server(app: Starlette, settings: Settings) -> uvicorn.Server:
         limit_concurrency=settings.max_connections,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=5,
-        h11_max_incomplete_event_size=16 << 10,
         ssl_certfile=settings.tls_cert or None,
         ssl_keyfile=settings.tls_key or None,
     )
@@ -123,6 +164,14 @@ def _server(app: Starlette, settings: Settings) -> uvicorn.Server:
     except OSError as error:
         raise ConfigError(f"the TLS files cannot be used: {error}") from error
     return uvicorn.Server(config)
+
+
+def _allow_descriptors(wanted: int) -> None:
+    """A connection is a descriptor: take as many as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 @contextlib.contextmanager

@@ -1,34 +1,34 @@
-"""A reader's client of the collector: findings and agents, over HTTP with the token."""
+"""A reader's client of the collector: findings, agents and what is decided, over HTTP with a token."""
 
 import http.client
 import ssl
-from typing import Any, TypeVar
-from urllib.parse import urlencode, urlsplit
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
-from msgspec import Struct
 
-from outrider_collector.views import AgentView
+from outrider_collector.api.agents import AgentsPage
+from outrider_collector.api.audited import AuditPage
+from outrider_collector.api.findings import FindingDetail, FindingsPage, NoteView, ToldPage
+from outrider_collector.api.suppressions import Done, SuppressionList, SuppressionView
+from outrider_collector.api.triage import Changed
+from outrider_collector.store.suppressing import Condition
 from outrider_wire.enrolment import Refusal
 from outrider_wire.errors import ConfigError, DeliveryError, WireError
-from outrider_wire.findings import Finding
 
-MAX_ANSWER_BYTES = 64 << 20
+MAX_ANSWER_BYTES: Final = 64 << 20
 
-TIMEOUT_S = 10.0
+TIMEOUT_S: Final = 30.0
 
 T = TypeVar("T")
 
 
-class FoundPage(Struct, frozen=True):
-    """Findings, oldest first; `cursor` as `after` asks for what comes behind them."""
-
-    findings: list[Finding]
-    cursor: int
-
-
 class Client:
-    """Asks the collector at `url`. Raises ConfigError when that is no address."""
+    """Asks the collector at `url`. Raises ConfigError when that is no address.
+
+    Every question raises WireError where it is refused, and DeliveryError where there is no answer.
+    """
 
     def __init__(self, url: str, token: str, *, ca_file: str = "", timeout_s: float = TIMEOUT_S) -> None:
         parts = urlsplit(url)
@@ -38,40 +38,90 @@ class Client:
         self._context = ssl.create_default_context(cafile=ca_file or None) if parts.scheme == "https" else None
         self._token, self._timeout_s = token, timeout_s
 
-    def findings(
-        self, *, limit: int = 100, since: str = "", type_prefix: str = "", after: int | None = None
-    ) -> FoundPage:
-        """The newest findings, or those after a cursor. `since` is RFC 3339. Raises WireError or DeliveryError."""
-        asked = {"limit": limit, "since": since, "type": type_prefix, "after": after}
-        return self._get("/v1/findings", {k: v for k, v in asked.items() if v not in ("", None)}, FoundPage)
+    def findings(self, *, limit: int = 100, cursor: str = "", **filters: str | Sequence[str]) -> FindingsPage:
+        """A page of findings, the latest first; `filters` are those of the API, such as `severity` and `text`."""
+        return self._ask("GET", "/v1/findings", FindingsPage, query={"limit": limit, "cursor": cursor, **filters})
 
-    def agents(self, *, limit: int = 100) -> list[AgentView]:
-        """The agents, the last heard first. Raises WireError or DeliveryError."""
-        return self._get("/v1/agents", {"limit": limit}, list[AgentView])
+    def finding(self, name: str) -> FindingDetail:
+        """One finding."""
+        return self._ask("GET", f"/v1/findings/{quote(name, safe='')}", FindingDetail)
 
-    def _get(self, path: str, query: dict[str, Any], kind: type[T]) -> T:
+    def told(self, *, limit: int = 100, since: str = "", type_prefix: str = "", after: str = "") -> ToldPage:
+        """What agents told, one by one: the newest, or what came after a cursor. `since` is RFC 3339."""
+        query = {"limit": limit, "since": since, "type": type_prefix, "after": after}
+        return self._ask("GET", "/v1/occurrences", ToldPage, query=query)
+
+    def agents(self, *, limit: int = 100, cursor: str = "", **filters: str) -> AgentsPage:
+        """A page of agents, the last heard first."""
+        return self._ask("GET", "/v1/agents", AgentsPage, query={"limit": limit, "cursor": cursor, **filters})
+
+    def archive(self, ids: Sequence[str], *, why: str = "") -> Changed:
+        """Take findings as dealt with."""
+        return self._ask("POST", "/v1/triage/archive", Changed, body={"ids": [*ids], "why": why})
+
+    def reopen(self, ids: Sequence[str]) -> Changed:
+        """Make findings new again."""
+        return self._ask("POST", "/v1/triage/reopen", Changed, body={"ids": [*ids]})
+
+    def assign(self, ids: Sequence[str], to: str) -> Changed:
+        """Make findings somebody's, or nobody's."""
+        return self._ask("POST", "/v1/triage/assign", Changed, body={"ids": [*ids], "to": to})
+
+    def note(self, name: str, said: str) -> NoteView:
+        """Say something of a finding."""
+        return self._ask("POST", f"/v1/findings/{quote(name, safe='')}/notes", NoteView, body={"said": said})
+
+    def suppress(self, conditions: Sequence[Condition], *, why: str, expires_at: str = "") -> SuppressionView:
+        """Make a suppression rule."""
+        body = {"conditions": [*conditions], "why": why, "expires_at": expires_at}
+        return self._ask("POST", "/v1/suppressions", SuppressionView, body=body)
+
+    def suppressions(self) -> SuppressionList:
+        """The suppression rules."""
+        return self._ask("GET", "/v1/suppressions", SuppressionList)
+
+    def apply(self, number: int) -> Done:
+        """Hold a suppression rule against what is there already."""
+        return self._ask("POST", f"/v1/suppressions/{number}/apply", Done)
+
+    def unsuppress(self, number: int) -> SuppressionView:
+        """Take a suppression rule away."""
+        return self._ask("DELETE", f"/v1/suppressions/{number}", SuppressionView)
+
+    def audit(self, *, limit: int = 100, cursor: str = "") -> AuditPage:
+        """Who changed what, the latest first."""
+        return self._ask("GET", "/v1/audit", AuditPage, query={"limit": limit, "cursor": cursor})
+
+    def _ask(
+        self, method: str, path: str, kind: type[T], *, query: dict[str, Any] | None = None, body: Any = None
+    ) -> T:
+        given = {name: value for name, value in (query or {}).items() if value not in ("", None, [])}
+        target = f"{self._path}{path}{'?' if given else ''}{urlencode(given, doseq=True)}"
         try:
-            status, said = self._exchange(f"{self._path}{path}?{urlencode(query)}")
+            status, said = self._exchange(method, target, None if body is None else msgspec.json.encode(body))
         except (OSError, http.client.HTTPException) as error:
             raise DeliveryError(f"the collector cannot be reached: {error or type(error).__name__}") from error
         try:
-            if status != 200:
+            if status not in (200, 201):
                 refusal = msgspec.json.decode(said, type=Refusal)
                 raise WireError(refusal.code, refusal.detail)
             return msgspec.json.decode(said, type=kind)
         except msgspec.DecodeError as error:
             raise DeliveryError(f"an answer {status} that is not the collector's") from error
 
-    def _exchange(self, target: str) -> tuple[int, bytes]:
-        if self._context is None:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
-        else:
-            connection = http.client.HTTPSConnection(
-                self._host, self._port, timeout=self._timeout_s, context=self._context
-            )
+    def _exchange(self, method: str, target: str, body: bytes | None) -> tuple[int, bytes]:
+        headers = {"Authorization": f"Bearer {self._token}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        connection = self._connect()
         try:
-            connection.request("GET", target, headers={"Authorization": f"Bearer {self._token}"})
+            connection.request(method, target, body, headers)
             response = connection.getresponse()
             return response.status, response.read(MAX_ANSWER_BYTES)
         finally:
             connection.close()
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if self._context is None:
+            return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+        return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=self._context)

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Sequence
 
+from outrider_collector.api.views import FindingView
 from outrider_collector.views import AgentView
 from outrider_wire.findings import Finding
 from outrider_wire.text import ELLIPSIS, printable
@@ -14,11 +15,26 @@ MIN_LAST = 12
 
 GAP = "  "
 
+SHOWN_ID = 10
+"""Characters of a finding's id that are shown; the command line takes them for the whole."""
 
-def findings_table(findings: Sequence[Finding], *, width: int) -> str:
-    """One line for each finding: time, severity, type, and what happened, cut to `width` columns."""
-    rows = [(_time(f.at), f.severity, f.type, _process(f), f.description or f.title) for f in findings]
-    return _table(("TIME", "SEVERITY", "TYPE", "PROCESS", "WHAT"), rows, width=width)
+
+def findings_table(findings: Sequence[FindingView], *, width: int) -> str:
+    """One line for each finding: id, time, severity, how often, type, and what happened, cut to `width` columns."""
+    rows = [
+        (
+            f.id[:SHOWN_ID],
+            _time(f.last_seen),
+            f.severity,
+            f.state,
+            str(f.count),
+            f.type,
+            _process(f.latest),
+            f.latest.description or f.title,
+        )
+        for f in findings
+    ]
+    return _table(("ID", "LAST SEEN", "SEVERITY", "STATE", "COUNT", "TYPE", "PROCESS", "WHAT"), rows, width=width)
 
 
 def agents_table(agents: Sequence[AgentView], *, width: int) -> str:

@@ -13,6 +13,8 @@ from outrider_wire.errors import ConfigError
 
 PREFIX = "OUTRIDER_COLLECTOR_"
 
+SHORTEST_TOKEN = 8
+
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one collector runs. Each field is also the environment's `OUTRIDER_COLLECTOR_NAME`.
@@ -20,11 +22,17 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     listen: host:port to take requests at; port 0 lets the system choose.
     data: directory for the spool and the default database.
     token, token_file: the bootstrap token that agents enrol with, itself or in a file.
-    read_token: what readers of findings show; the bootstrap token when empty.
+    read_token: what readers of findings may show, beside the tokens that are made. Where neither it nor admin_token is
+        set and no other token was made, the bootstrap token may read, too.
+    admin_token, admin_token_file: what may show who makes tokens and decides everything, itself or in a file.
+    database: URL of the findings store, as postgresql://user@host/name; empty is SQLite in the data directory.
     silence_intervals: an agent is silent after this many of its promised intervals without a batch.
     silence_check_s: how often that is looked at.
     max_batch_bytes: longest body of a batch. body_timeout_s: longest wait for a whole body.
+    request_timeout_s: longest that a request of the API may take; streams, batches and rules being applied apart.
     max_connections: connections at once; more are answered 503.
+    metrics_open: whether anybody may read /metrics; otherwise it takes a token with the role read.
+    ready_lag_bytes: when the index is further behind the spool, /readyz says so.
     collector_id: this collector's name in a store that several share; empty makes one and keeps it in the data.
     gap_grace_s: how long batches that are missing may yet come, through another collector, before that is told.
     agent_bytes_per_s, agent_burst_bytes: each agent's share, and how much it may have saved up; 0 limits nobody.
@@ -45,11 +53,17 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     token: str = ""
     token_file: str = ""
     read_token: str = ""
+    admin_token: str = ""
+    admin_token_file: str = ""
+    database: str = ""
     silence_intervals: float = 3.0
     silence_check_s: float = 1.0
     max_batch_bytes: int = MAX_BATCH_BYTES
     body_timeout_s: float = 10.0
-    max_connections: int = 2000
+    request_timeout_s: float = 20.0
+    max_connections: int = 12_000
+    metrics_open: bool = False
+    ready_lag_bytes: int = 256 << 20
     collector_id: str = ""
     gap_grace_s: float = 2.0
     agent_bytes_per_s: int = 4 << 20
@@ -107,12 +121,22 @@ def _refuse_unknown(given: Mapping[str, str]) -> None:
 
 
 def _with_token(settings: Settings) -> Settings:
-    token = settings.token
-    if not token and settings.token_file:
-        try:
-            token = Path(settings.token_file).read_text(encoding="utf-8").strip()
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"the token file {settings.token_file!r} cannot be read: {error}") from error
-    if len(token) < 8:
+    token = _read_token(settings.token, settings.token_file)
+    if len(token) < SHORTEST_TOKEN:
         raise ConfigError(f"a bootstrap token of 8 characters or more is needed: {PREFIX}TOKEN or {PREFIX}TOKEN_FILE")
-    return msgspec.structs.replace(settings, token=token, read_token=settings.read_token or token)
+    admin_token = _read_token(settings.admin_token, settings.admin_token_file)
+    for name, given in (("ADMIN_TOKEN", admin_token), ("READ_TOKEN", settings.read_token)):
+        if given and len(given) < SHORTEST_TOKEN:
+            raise ConfigError(f"{PREFIX}{name} must have 8 characters or more")
+    if admin_token and admin_token in (token, settings.read_token):
+        raise ConfigError(f"{PREFIX}ADMIN_TOKEN must be a token of its own: agents and readers hold the others")
+    return msgspec.structs.replace(settings, token=token, admin_token=admin_token)
+
+
+def _read_token(token: str, file: str) -> str:
+    if token or not file:
+        return token
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the token file {file!r} cannot be read: {error}") from error

@@ -3,12 +3,16 @@
 from msgspec import Struct
 
 from outrider_collector.store.agents import Agent, AgentFacts
+from outrider_collector.store.enrolments import Enrolment
 from outrider_wire.findings import TaskView
 from outrider_wire.timestamps import to_rfc3339
 
 
 class AgentView(Struct, frozen=True, kw_only=True):
-    """One agent. `batches` is one more than the highest batch number accepted. `silent`: it was told of."""
+    """One agent. `batches` is one more than the highest batch number accepted. `silent`: it was told of.
+
+    `proofs` are what it enrolled by and `identity` the ARN it proved; `contested`: another key proved as much.
+    """
 
     agent: str
     status: str
@@ -21,10 +25,15 @@ class AgentView(Struct, frozen=True, kw_only=True):
     silent: bool
     successor: str
     facts: AgentFacts
+    proofs: str = ""
+    identity: str = ""
+    subject: str = ""
+    contested: bool = False
 
 
-def view_agent(agent: Agent) -> AgentView:
+def view_agent(agent: Agent, enrolment: Enrolment | None = None) -> AgentView:
     """What a reader may see of an agent."""
+    how = enrolment or Enrolment(agent=agent.agent)
     return AgentView(
         agent=agent.agent,
         status=agent.status,
@@ -37,4 +46,8 @@ def view_agent(agent: Agent) -> AgentView:
         silent=agent.told_silent,
         successor=agent.successor,
         facts=agent.facts,
+        proofs=how.proofs,
+        identity=how.identity,
+        subject=how.subject,
+        contested=how.contested,
     )

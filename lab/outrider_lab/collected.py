@@ -67,7 +67,7 @@ def get(query: FindingsQuery, path: str) -> bytes:
 
 def fetch_findings(query: FindingsQuery) -> list[Finding]:
     """Every finding the collector holds, oldest first. Raises DeliveryError."""
-    found = msgspec.json.decode(get(query, "/v1/findings?limit=1000"), type=_Findings).findings
+    found = msgspec.json.decode(get(query, "/v1/occurrences?limit=1000"), type=_Findings).findings
     return sorted(found, key=lambda finding: finding.at)
 
 

@@ -117,8 +117,8 @@ class Collector:
         return self.ask("POST", "/v1/batches", data, {"Content-Type": CONTENT_TYPE})
 
     def findings(self, query: str = "limit=1000") -> list[dict[str, object]]:
-        """What it has found."""
-        status, page = self.ask("GET", f"/v1/findings?{query}", headers={"Authorization": f"Bearer {TOKEN}"})
+        """What it was told, one by one."""
+        status, page = self.ask("GET", f"/v1/occurrences?{query}", headers={"Authorization": f"Bearer {TOKEN}"})
         assert status == 200, page
         found = page["findings"]
         assert isinstance(found, list)

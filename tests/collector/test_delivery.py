@@ -78,7 +78,7 @@ def wait_for_ids(url: str, wanted: list[str], timeout_s: float = 20.0) -> None:
     """Wait until the collector has exactly these findings from agents, in this order."""
     deadline = time.monotonic() + timeout_s
     while True:
-        page = Client(url, TOKEN).findings(limit=1000)
+        page = Client(url, TOKEN).told(limit=1000)
         ids = [each.id for each in page.findings if not each.type.startswith("Outrider:")]
         if ids == wanted or time.monotonic() > deadline:
             assert ids == wanted
@@ -180,7 +180,7 @@ def test_tls_is_spoken_and_checked(start: Callable[..., Any], tmp_path: Path, sp
     assert transport.enrol(one.request(), timeout_s=5.0).accepted
     assert [transport.send(one.say().data, timeout_s=5.0).sequence for _ in range(3)] == [0, 1, 2]
     transport.close()
-    assert [agent.batches for agent in Client(collector.url, TOKEN, ca_file=cert).agents()] == [3]
+    assert [agent.batches for agent in Client(collector.url, TOKEN, ca_file=cert).agents().agents] == [3]
 
 
 def test_a_successor_brings_what_the_dead_one_left(
@@ -198,9 +198,9 @@ def test_a_successor_brings_what_the_dead_one_left(
     second = sidecars(collector.url)
     second.journal.append_finding(finding("c"))
     wait_for_ids(collector.url, ["a", "b", "c"])
-    told = Client(collector.url, TOKEN).findings(type_prefix="Outrider:").findings
+    told = Client(collector.url, TOKEN).told(type_prefix="Outrider:").findings
     assert [(each.type, each.agent) for each in told] == [("Outrider:Integrity/AgentSilent", first.agent)]
     assert second.shipper.flush(5.0)
-    states = {agent.agent: (agent.status, agent.said_goodbye) for agent in Client(collector.url, TOKEN).agents()}
+    states = {agent.agent: (agent.status, agent.said_goodbye) for agent in Client(collector.url, TOKEN).agents().agents}
     assert states[first.agent] == ("succeeded", False)
     assert states[second.agent][0] == "live"

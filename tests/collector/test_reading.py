@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outrider_collector.api.views import view_finding
 from outrider_collector.client import Client
 from outrider_collector.render import agents_table, findings_table, fit
+from outrider_collector.store.stored import StoredFinding
 from outrider_wire.errors import ConfigError, DeliveryError, WireError
 from outrider_wire.findings import Finding
 
@@ -26,17 +28,19 @@ def test_the_client_reads_what_agents_said(collector: Any, speaker: Any, finding
     """Findings as structs, a cursor to go on from, and the agents."""
     one = speaker()
     client = Client(collector.url, TOKEN)
-    cursor = client.findings().cursor
+    cursor = client.told().cursor
     collector.enrol(one.request())
     collector.send(one.say(finding("a"), finding("b")).data)
     deadline = time.monotonic() + 5.0
-    page = client.findings(after=cursor, type_prefix="Execution:")
+    page = client.told(after=cursor, type_prefix="Execution:")
     while not page.findings and time.monotonic() < deadline:  # the index is a moment behind the answer
-        page = client.findings(after=cursor, type_prefix="Execution:")
+        page = client.told(after=cursor, type_prefix="Execution:")
     assert [each.id for each in page.findings] == ["a", "b"]
-    assert client.findings(after=page.cursor).findings == []
-    assert one.key.agent in {agent.agent for agent in client.agents()}
-    assert one.key.agent[:12] in agents_table(client.agents(), width=100)
+    assert client.told(after=page.cursor).findings == []
+    (folded,) = client.findings(type="Execution:", rule="x").findings
+    assert (folded.count, folded.latest.id) == (2, "b")
+    assert one.key.agent in {agent.agent for agent in client.agents().agents}
+    assert one.key.agent[:12] in agents_table(client.agents().agents, width=100)
 
 
 def test_the_client_says_who_is_at_fault(collector: Any) -> None:
@@ -64,6 +68,10 @@ def test_a_table_keeps_its_lines_and_its_width(texts: list[str], width: int) -> 
         id="x", type=kind, rule=name, severity="HIGH", title=title, at=at, process=None, container=None, evidence={},
         attribution="exact", description=description,
     )  # fmt: skip
-    lines = findings_table([hostile, hostile], width=width).split("\n")
+    stored = StoredFinding(
+        id=name, number=1, change=1, count=1, first_seen_ns=0, last_seen_ns=0, state="new", archived_at_ns=0,
+        suppressed_by=0, assignee=name, account=name, region=name, cluster=name, finding=hostile,
+    )  # fmt: skip
+    lines = findings_table([view_finding(stored)] * 2, width=width).split("\n")
     assert len(lines) == 3
     assert all(line.isprintable() and shown_columns(line) <= max(width, 60) for line in lines)

@@ -12,11 +12,11 @@ TOKEN = {"OUTRIDER_COLLECTOR_TOKEN": "12345678"}
 
 
 def test_arguments_win_over_the_environment(tmp_path: Path) -> None:
-    """And the readers' token is the bootstrap token where none is given."""
+    """And no reader is given a token that nobody set."""
     environment = TOKEN | {"OUTRIDER_COLLECTOR_LISTEN": "0.0.0.0:1", "OUTRIDER_COLLECTOR_BODY_TIMEOUT_S": "2.5"}
     settings = load_settings(environment, read_arguments(["--listen", "[::1]:2", "--data", str(tmp_path)]))
     assert (settings.address, settings.body_timeout_s, settings.data) == (("::1", 2), 2.5, tmp_path)
-    assert settings.read_token == "12345678"
+    assert (settings.read_token, settings.admin_token) == ("", "")
 
 
 def test_the_token_may_lie_in_a_file(tmp_path: Path) -> None:
@@ -32,6 +32,8 @@ def test_the_token_may_lie_in_a_file(tmp_path: Path) -> None:
         ({"OUTRIDER_COLLECTOR_TOKEN": "short"}, "bootstrap token"),
         ({"OUTRIDER_COLLECTOR_TOKEN_FILE": "/nonexistent"}, "cannot be read"),
         (TOKEN | {"OUTRIDER_COLLECTOR_LISTNE": "x"}, "did you mean OUTRIDER_COLLECTOR_LISTEN"),
+        (TOKEN | {"OUTRIDER_COLLECTOR_ADMIN_TOKEN": "12345678"}, "token of its own"),
+        (TOKEN | {"OUTRIDER_COLLECTOR_READ_TOKEN": "short"}, "READ_TOKEN must have"),
         (TOKEN | {"OUTRIDER_COLLECTOR_MAX_CONNECTIONS": "many"}, "collector settings"),
     ],
 )

@@ -55,7 +55,7 @@ def _known(process: ProcessView | None) -> Known:
 
 def map_findings(told: Told) -> Flat:
     """Finding: create; the process and what the rule decided by are its evidences."""
-    found: list[Finding] = told.events
+    found: Sequence[Finding] = told.events
     columns = base_columns(
         told,
         activity=CREATE,

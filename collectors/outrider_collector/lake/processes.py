@@ -94,6 +94,7 @@ def _itself(told: Told) -> Flat:
         exe=[each.exe for each in known],
         cmd_line=[each.cmd_line for each in known],
     )
+    columns["process.uid"] = columns["process.uid"].fill_null("unknown")  # a pid that is none: OCSF wants one of both
     columns["process.user.uid"] = user_ids(known)
     columns["process.created_time"] = millis([each.started_at_ns for each in known])
     columns["process.lineage"] = pa.array([each.lineage or None for each in known], pa.list_(pa.string()))

@@ -24,7 +24,6 @@ ACTOR: Final[dict[type, str]] = {
     events.LibraryLoaded: "process",
     events.ConnectionOpened: "owner",
     events.NameQueried: "owner",
-    events.NameResolved: "owner",
     events.ServerNamed: "owner",
     events.StdioTied: "process",
     events.SyscallMade: "process",
@@ -66,7 +65,7 @@ class Rows(Struct):
                 process = getattr(event, ACTOR[kind]) if kind in ACTOR else None
                 actor = NOBODY if process is None else agent.find(process)
                 if kind is ProcessExited:
-                    agent.processes.pop(process, None)
+                    agent.processes.pop(event.process, None)  # type: ignore[union-attr]
             mnt_ns = actor.mnt_ns if kind in ELSEWHERE else event.mnt_ns or actor.mnt_ns  # type: ignore[union-attr]
             if kind is ContainerSeen:
                 numbers.pop(mnt_ns, None)

@@ -114,26 +114,27 @@ class LakeWriter:
         return len(files)
 
     def redo(self, frames: Iterable[tuple[Frame, bool]]) -> None:
-        """Make again a flush that was begun and not noted as done. `frames` are of the spool from the position on.
+        """Make again a flush that was begun and not noted as done. Raises OSError.
 
-        With each goes whether it counts. Where the spool no longer reaches back so far, what was written stays.
+        `frames` are of the spool from the record's position on, each with whether it counts.
         """
         plan = self.record.plan
         if plan is None:
             return
-        first = True
         for frame, counts in frames:
-            if frame.end > plan.end or (first and frame.place.file > max(self.record.position.file, 1)):
+            if frame.end > plan.end:
                 break
-            first = False
             (self.take if counts else self.skip)(frame)
-        if first:
-            log.warning("the spool no longer has what a flush of the lake was begun with; its files stay as they are")
+        self._end = plan.end
+        self.flush()
+
+    def abandon(self) -> None:
+        """Leave such a flush as it is, since the spool no longer has what it was begun with. Raises OSError."""
+        plan = self.record.plan
+        if plan is not None:
+            log.error("the spool no longer has what a flush of the lake was begun with: some of it may be missing")
             self._note(Record(plan.end))
             self._begin(plan.end)
-        else:
-            self._end = plan.end
-            self.flush()
 
     def _note(self, record: Record) -> None:
         save_record(self._lake, self._collector, record)
@@ -176,7 +177,8 @@ def split(rows: pa.Table, origins: OriginColumns) -> Iterator[tuple[Partition, p
     for key in sorted(pc.unique(keys).to_pylist()):
         hour, number = divmod(key, MAX_PLACES + 1)
         chosen = pc.equal(keys, key)
-        yield Partition(*places[number], hour), rows if chosen.true_count == len(rows) else rows.filter(chosen)
+        region, account = places[number]
+        yield Partition(region, account, hour), rows if chosen.true_count == len(rows) else rows.filter(chosen)
 
 
 def _places(origins: OriginColumns) -> tuple[list[tuple[str, str]], pa.Array]:

@@ -63,6 +63,12 @@ def load_agent(connection: Connection, agent: str) -> Agent | None:
     return _agent(row) if row else None
 
 
+def load_agents(connection: Connection, wanted: list[str]) -> dict[str, Agent]:
+    """Agents by name."""
+    query = select(agents).where(agents.c.agent.in_(wanted))
+    return {row["agent"]: _agent(row) for row in connection.execute(query).mappings()}
+
+
 def lock_agents(connection: Connection, wanted: list[str]) -> dict[str, Agent]:
     """Agents by name, as nobody else changes them until this transaction ends."""
     query = select(agents).where(agents.c.agent.in_(wanted)).order_by(agents.c.agent).with_for_update()
@@ -73,16 +79,6 @@ def load_agents_since(connection: Connection, since_ns: int, *, limit: int) -> l
     """Agents whose key or status changed at or after a time, the newest first."""
     changed = select(agents).where(agents.c.changed_at_ns >= since_ns)
     query = changed.order_by(agents.c.changed_at_ns.desc()).limit(limit)
-    return [_agent(row) for row in connection.execute(query).mappings()]
-
-
-def load_task_agents(connection: Connection, task_arn: str) -> list[Agent]:
-    """All agents that enrolled for a task, the first one first."""
-    query = (
-        select(agents)
-        .where(agents.c.task_arn == column(task_arn, LONGEST))
-        .order_by(agents.c.enrolled_at_ns, agents.c.agent)
-    )
     return [_agent(row) for row in connection.execute(query).mappings()]
 
 

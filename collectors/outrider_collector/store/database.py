@@ -33,6 +33,7 @@ POSTGRES_SESSION: Final = " ".join(
         "lock_timeout": "10s",
         "statement_timeout": "60s",
         "idle_in_transaction_session_timeout": "60s",
+        "plan_cache_mode": "force_custom_plan",  # which index is right depends on the values
         "jit": "off",  # it compiles for longer than a page of findings takes
     }.items()
 )

@@ -5,29 +5,28 @@ archived before it happened is new again; one whose rule has expired or was remo
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 
 from outrider_collector.store.asking import FindingPage, FindingQuery, query_findings
+from outrider_collector.store.audit import COLLECTOR, record
 from outrider_collector.store.feed import take_numbers
 from outrider_collector.store.folding import fold_id, workload_of
+from outrider_collector.store.stored import MAX_NS, RANKS, State
 from outrider_collector.store.suppressing import Matcher, load_matcher
 from outrider_collector.store.tables import LONGEST, findings, occurrences
 from outrider_collector.store.texts import as_column, column, words_of
-from outrider_wire.findings import Finding, Severity
+from outrider_wire.findings import Finding
 from outrider_wire.timestamps import from_rfc3339
 
-__all__ = ["FindingPage", "FindingQuery", "query_findings", "save_findings", "save_told"]
+__all__ = ["FindingPage", "FindingQuery", "Told", "query_findings", "save_findings", "save_told"]
 
-RANKS: Final[dict[Severity, int]] = {"LOW": 1, "MEDIUM": 2, "HIGH": 3}
 CHUNK: Final = 500
 """Most values in one question to the database."""
-MAX_NS: Final = (1 << 63) - 1
 
-State = Literal["new", "archived", "suppressed"]
 Row = dict[str, Any]
 
 
@@ -45,7 +44,7 @@ def save_findings(connection: Connection, received_at_ns: int, found: list[Findi
 
 def save_told(connection: Connection, told: Sequence[Told]) -> None:
     """Write what was told, each once. The last thing to do in a transaction: from here on others wait for its end."""
-    fresh = {(each.finding.agent, each.finding.id[:128]): each for each in reversed(told)}
+    fresh = {(each.finding.agent, column(each.finding.id, 128)): each for each in reversed(told)}
     if not fresh:
         return
     numbers = iter(take_numbers(connection, len(fresh)))
@@ -66,11 +65,13 @@ def _fold(connection: Connection, told: list[Told], ids: list[str], positions: l
         after = _after(before, each, position, matcher) | {"id": name}
         (changed if name in there else new)[name] = after
         kept.append(_occurrence(each, after["number"], position))
+    back = [name for name, row in changed.items() if there[name]["state"] == "archived" != row["state"]]
     if new:
         connection.execute(insert(findings), list(new.values()))
     if changed:
         connection.execute(_UPDATE, [{**row, "by_number": row["number"]} for row in changed.values()])
     connection.execute(insert(occurrences), kept)
+    record(connection, COLLECTOR, "finding.reopen", back, at_ns=max(each.received_at_ns for each in told))
 
 
 _UPDATE = (

@@ -1,21 +1,18 @@
 """The words of findings, indexed: by FTS5 where SQLite has it, and by a GIN index on PostgreSQL.
 
 A question is a list of words; each must begin some word of the finding. Where few findings have them, the index names
-those. Where many have, walking the findings in the order of the page finds enough of them sooner: then each is
-compared. Without FTS5 that is the only way.
+those (`named`). Where many have, walking the findings in the order of the page finds enough of them sooner, and each is
+compared (`compared`). Without FTS5 that is the only way.
 """
 
 import functools
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, cast, column, func, select, table, text
+from sqlalchemy import ColumnElement, Connection, Engine, Integer, and_, cast, column, func, select, table, text
 from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
 from sqlalchemy.sql.expression import Select
 
 from outrider_collector.store.tables import findings
-
-FEW: Final = 10_000
-"""So many findings with these words are looked up one by one; with more, the page is walked."""
 
 FTS: Final = "findings_words"
 _FTS_MADE: Final = (
@@ -46,33 +43,22 @@ def has_fts5(connection: Connection) -> bool:
     return bool(options.scalar())
 
 
-def with_words(connection: Connection, words: list[str]) -> ColumnElement[bool]:
-    """The condition that a finding has words that begin so, put the way that is quicker here."""
-    named = _named(connection, words)
-    if named is None:
-        return _compared(connection, words)
-    seen = select(func.count()).select_from(named.limit(FEW + 1).subquery())
-    if connection.execute(seen).scalar_one() > FEW:
-        return _compared(connection, words)
-    return findings.c.number.in_(named)
-
-
-def _named(connection: Connection, words: list[str]) -> "Select[Any] | None":
-    """The numbers of the findings that the index names."""
+def named(connection: Connection, words: list[str]) -> "Select[int] | None":
+    """The numbers of the findings that have words that begin so, by the index; None where there is none."""
     if connection.dialect.name == "postgresql":
         return select(findings.c.number).where(findings.c.words.op("@@")(_tsquery(words)))
     if not _has_index(connection.engine):
         return None
-    fts = table(FTS, column("rowid"))
+    fts = table(FTS, column("rowid", Integer))
     asked = " ".join(f'"{word}"*' for word in words)
     return select(fts.c.rowid).where(text(f"{FTS} MATCH :asked").bindparams(asked=asked))
 
 
-def _compared(connection: Connection, words: list[str]) -> ColumnElement[bool]:
-    """Each finding's words compared. PostgreSQL must not see that it has an index for this."""
+def compared(connection: Connection, words: list[str]) -> ColumnElement[bool]:
+    """That a finding has such words, without the index: PostgreSQL must not see that there is one."""
     if connection.dialect.name == "postgresql":
         held = func.coalesce(findings.c.words, cast("", TSVECTOR), type_=TSVECTOR)
-        return held.op("@@")(_tsquery(words))
+        return held.op("@@", is_comparison=True)(_tsquery(words))
     return and_(*(findings.c.words.like(f"%'{word}%") for word in words))
 
 

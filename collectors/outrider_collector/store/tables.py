@@ -157,6 +157,7 @@ WALKED: Final = (
     "type",
     "rule",
     "account",
+    "region",
     "cluster",
     "family",
     "container",

@@ -47,6 +47,11 @@ def list_tokens(connection: Connection, kind: Kind | None = None) -> list[Token]
     return [_token(row) for row in connection.execute(query).mappings()]
 
 
+def any_token(connection: Connection, kinds: tuple[Kind, ...]) -> bool:
+    """Whether a token of these kinds was ever made."""
+    return connection.execute(select(tokens.c.id).where(tokens.c.kind.in_(kinds)).limit(1)).first() is not None
+
+
 def revoke_token(connection: Connection, token: str, *, now_ns: int, by: str = "") -> bool:
     """Revoke a token; whether there is one that was not revoked before."""
     change = update(tokens).where(tokens.c.id == token, tokens.c.revoked_at_ns == 0)
