@@ -118,7 +118,7 @@ def _quarantine(
 ) -> Outcome:
     before = [agent for agent in of_task if agent.status == "quarantined"]
     holding = held.get(holder.agent, Enrolment(agent=holder.agent, proofs="token"))
-    contested = _proves_as_much(admission.proofs, holding.proofs)
+    contested = not _proves_less(admission.proofs, holding.proofs)
     if len(before) >= MAX_QUARANTINED:
         return Outcome(False, "second-enrolment", contested=[holder.agent] if contested else [])
     agent = _new(request, now_ns, "quarantined")
@@ -128,8 +128,9 @@ def _quarantine(
     return Outcome(False, "second-enrolment", [agent], told, [holder.agent] if contested else [])
 
 
-def _proves_as_much(second: str, first: str) -> bool:
-    return set(first.split("+")) <= set(second.split("+"))
+def _proves_less(second: str, first: str) -> bool:
+    """Whether all that the second proved the first did too, and more. A token and a role are different things."""
+    return set(filter(None, second.split("+"))) < set(first.split("+"))
 
 
 def _second_finding(

@@ -134,6 +134,13 @@ def test_a_holder_that_proved_more_is_not_contested(speaker: Any) -> None:
     assert outcome.findings[0].evidence["contested"] is False
 
 
+def test_a_token_and_a_role_are_different_things(speaker: Any) -> None:
+    """Neither proves more than the other: an intruder with the role may have been faster than a sidecar's token."""
+    one, second = speaker(task=TASK), speaker(task=TASK)
+    assert judge(second.request(), [one.agent()], ROLE, "token").contested == [one.key.agent]
+    assert judge(second.request(), [one.agent()], Admission(proofs="token"), "aws").contested == [one.key.agent]
+
+
 def test_who_proves_more_than_the_holder_does_not_displace_it(speaker: Any) -> None:
     """A person decides; both are told."""
     one, second = speaker(task=TASK), speaker(task=TASK)

@@ -102,9 +102,10 @@ class Collector:
 
     def told(self) -> list[tuple[str, str]]:
         """What it found about enrolments: the last part of the type, and the agent."""
-        page = self.ask("GET", "/v1/findings?limit=1000&type=Outrider:Integrity/")[1]["findings"]
-        assert isinstance(page, list)
-        return [(each["type"].rpartition("/")[2], each["agent"]) for each in page]
+        found = self.ask("GET", "/v1/occurrences?limit=1000")[1]["findings"]
+        assert isinstance(found, list)
+        told = [(each["type"].rpartition("/")[2], each["agent"]) for each in found]
+        return [each for each in told if each[0].endswith("Enrolment")]
 
 
 @pytest.fixture(scope="session")
