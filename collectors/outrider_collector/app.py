@@ -19,6 +19,7 @@ from outrider_collector.api.connections import BoundedHttp
 from outrider_collector.api.counters import Counters
 from outrider_collector.api.operation import Parts
 from outrider_collector.intake import Busy, Intake, StoreUnavailable
+from outrider_collector.lake.starting import start_lake
 from outrider_collector.settings import Settings
 from outrider_collector.spool import Spool
 from outrider_collector.store.database import open_database
@@ -85,13 +86,14 @@ def running(settings: Settings) -> Iterator[tuple[Application, Stopping]]:
     stop = threading.Event()
     watch = threading.Thread(target=_watch_silence, args=(intake, settings.silence_check_s, stop), name="silence")
     watch.start()
-    try:
-        stopping = Stopping()
-        yield Application(_parts(settings, intake, spool, engine, collector, stopping)), stopping
-    finally:
-        stop.set()
-        watch.join()
-        intake.close()
+    with start_lake(settings, collector):
+        try:
+            stopping = Stopping()
+            yield Application(_parts(settings, intake, spool, engine, collector, stopping)), stopping
+        finally:
+            stop.set()
+            watch.join()
+            intake.close()
 
 
 def _parts(

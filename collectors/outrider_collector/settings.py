@@ -45,6 +45,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     aws_instance_roles: the same for roles of EC2 instances.
     aws_regions: regions whose STS may be asked, comma-separated.
     sts_endpoint: address of the only STS that may be asked instead: a VPC endpoint, or a stand-in.
+    lake: where events and findings are kept as Parquet: a directory, or s3://bucket/prefix; empty keeps none.
+    lake_endpoint, lake_region: another S3 endpoint (a VPC's, say) and the bucket's region, where AWS's own do not do.
+    lake_days: how many days the lake keeps; 0 keeps all.
+    lake_flush_s, lake_flush_rows, lake_flush_bytes: files are written when one of them is reached: seconds since the
+        first record that waits, records, bytes in memory.
     tls_cert, tls_key: PEM files; without them the collector speaks plain HTTP (behind a load balancer).
     """
 
@@ -77,6 +82,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     aws_instance_roles: str = ""
     aws_regions: str = ""
     sts_endpoint: str = ""
+    lake: str = ""
+    lake_endpoint: str = ""
+    lake_region: str = ""
+    lake_days: int = 0
+    lake_flush_s: float = 300.0
+    lake_flush_rows: int = 500_000
+    lake_flush_bytes: int = 128 << 20
     tls_cert: str = ""
     tls_key: str = ""
 

@@ -16,14 +16,15 @@ from lake_stories import NOON_NS, Teller, found, lake_files, read_records, story
 
 from outrider_collector.lake.classes import BY_UID, CLASSES
 from outrider_collector.lake.counting import all_count
-from outrider_collector.lake.following import Follower, lake_reached
+from outrider_collector.lake.following import Follower
 from outrider_collector.lake.layout import day_of, read_path
 from outrider_collector.lake.nesting import nested_schema
 from outrider_collector.lake.places import LocalLake, open_lake
 from outrider_collector.lake.record import load_record
 from outrider_collector.lake.retention import remove_expired
+from outrider_collector.lake.starting import lake_reached
 from outrider_collector.lake.writer import Limits
-from outrider_collector.spool import Frame, Spool
+from outrider_collector.spool import Frame, Place, Spool
 from outrider_wire.errors import ConfigError
 from outrider_wire.events import ProcessId, ProcessReleased
 
@@ -169,19 +170,12 @@ def test_killed_at_any_moment_it_writes_everything_once(tmp_path: Path, spool: S
         run_until_killed(tmp_path, chance.uniform(0.0, 0.08))
         seen = identities(tmp_path / "lake")
         assert not [uid for uid, times in seen.items() if times > 1], "a reader saw a record twice"
-    assert load_record(LocalLake(tmp_path / "lake"), "one").position > read_start(), "no kill came late enough"
+    assert load_record(LocalLake(tmp_path / "lake"), "one").position > Place(0, 0), "no kill came late enough"
     follower(tmp_path).catch_up()
     seen = {uid: times for uid, times in identities(tmp_path / "lake").items() if "ContainerSeen" not in uid}
     assert set(seen.values()) == {1}
     assert len(seen) == expected - len(tellers)
     assert lake_reached(tmp_path / "reached") == load_record(LocalLake(tmp_path / "lake"), "one").position
-
-
-def read_start() -> object:
-    """Where a record begins."""
-    from outrider_collector.spool import Place
-
-    return Place(0, 0)
 
 
 @pytest.mark.parametrize("step", range(16))

@@ -139,14 +139,6 @@ class Follower:
             remove_expired(self._lake, self._clock_ns() // 1_000_000, self._keep_days)
 
 
-def lake_reached(progress: Path) -> Place:
-    """Up to where the spool is in the lake, as the lake's process left word; its beginning where there is no word."""
-    try:
-        return msgspec.json.decode(progress.read_bytes(), type=Place)
-    except (FileNotFoundError, ValueError):
-        return Place(0, 0)
-
-
 class Tail:
     """Reads a spool that grows, and looks at the disk only where there is more."""
 
