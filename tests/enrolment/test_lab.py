@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from lab_aws import KEYS_URL, STS_PORT
-from lab_tasks import kill_sidecar, lab_machine, wait_until
+from lab_tasks import kill_sidecar, lab_machine
 from msgspec.structs import replace
 
 from outrider_lab.collected import FindingsQuery, get
@@ -18,6 +18,7 @@ from outrider_lab.network import COLLECTOR_ADDRESS, COLLECTOR_PORT
 from outrider_lab.process import LabProcess
 from outrider_lab.settings import MAIN, ContainerSettings, default_sidecar, guarded_task
 from outrider_lab.task import Task
+from outrider_wire.errors import DeliveryError
 
 __all__ = ["lab_machine"]
 
@@ -100,20 +101,23 @@ def intrude_first(task: Task) -> str:
 
 def agents(task: Task) -> dict[str, str]:
     """Agents by status, as the collector tells of them."""
-    said = json.loads(get(FindingsQuery(f"/proc/{task.supervisor_pid}/ns/net", task.settings.token), "/v1/agents"))
+    try:
+        said = json.loads(get(FindingsQuery(f"/proc/{task.supervisor_pid}/ns/net", task.settings.token), "/v1/agents"))
+    except DeliveryError:
+        return {}  # it does not listen yet
     return {each["agent"]: each["status"] for each in (said if isinstance(said, list) else said["agents"])}
 
 
 def wait_for_status(task: Task, status: str, *, but: tuple[str, ...] = ()) -> str:
     """The agent of that status, which none of those is."""
-    found: list[str] = []
-
-    def there() -> bool:
-        found[:] = [agent for agent, each in agents(task).items() if each == status and agent not in but]
-        return bool(found)
-
-    wait_until(there, timeout_s=45.0, what=f"an agent that is {status}")
-    return found[0]
+    deadline_s = time.monotonic() + 60.0
+    while True:
+        known = agents(task)
+        for agent, each in known.items():
+            if each == status and agent not in but:
+                return agent
+        assert time.monotonic() < deadline_s, f"{known}\n{task.log('outrider')}\n{task.log('collector')}"
+        time.sleep(0.1)
 
 
 def told(task: Task, wait_for: Callable[[set[tuple[str, str]]], bool]) -> set[tuple[str, str]]:
@@ -122,7 +126,7 @@ def told(task: Task, wait_for: Callable[[set[tuple[str, str]]], bool]) -> set[tu
     def kinds(found: list[object]) -> set[tuple[str, str]]:
         return {(each.type.rpartition("/")[2], each.agent) for each in found if "Enrolment" in each.type}  # type: ignore[attr-defined]
 
-    return kinds(task.findings(lambda found: wait_for(kinds(found)), timeout_s=15.0))  # type: ignore[arg-type]
+    return kinds(task.findings(lambda found: wait_for(kinds(found)), timeout_s=30.0))  # type: ignore[arg-type]
 
 
 def test_an_intruder_who_is_first_is_contested(task: Task) -> None:

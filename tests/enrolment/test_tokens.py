@@ -1,12 +1,13 @@
 """Tokens: made here, kept as a digest, good for what they are for, refused by name."""
 
+import contextlib
+import io
 import json
 import sqlite3
 import string
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from outrider_cli.main import main
 from outrider_cli.tokens import read_end
 from outrider_collector.identity.patterns import matches
 from outrider_collector.store.database import open_database, writing
@@ -146,10 +148,12 @@ def test_a_tokens_uses_are_counted_by_all_at_once(database_url: str) -> None:
     engine.dispose()
 
 
-def tokens(*words: str) -> "subprocess.CompletedProcess[str]":
-    """The command."""
-    command = [sys.executable, "-m", "outrider_cli.main", "tokens", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+def tokens(*words: str) -> SimpleNamespace:
+    """The command: its exit code and what it writes."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(["tokens", *words])
+    return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
 
 
 def create(collector: Any, *words: str) -> tuple[str, str]:
