@@ -23,6 +23,7 @@ BENCHES: Final = (
     ("network", "Owners of connections"),
     ("files", "The file watch"),
     ("wire", "Batches, journal and collector"),
+    ("store", "Pages of a million findings"),
     ("rules", "Rules"),
     ("storm", "A thousand programs a second, all rules loaded"),
 )

@@ -9,7 +9,7 @@ go by their index. What only few findings pass by words, by the beginning of a t
 from typing import Final
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, false, func, select
 
 from outrider_collector.store import fulltext
 from outrider_collector.store.stored import MAX_NS, RANKS, State
@@ -119,9 +119,9 @@ def _ranges(given: FindingFilter) -> list[ColumnElement[bool]]:
     if given.until_ns < MAX_NS:
         conditions.append(findings.c.last_seen_ns < max(given.until_ns, 0))
     if len(given.severities) > 1:
-        conditions.append(_apart("severity").in_([RANKS[each] for each in given.severities]))
+        conditions.append(_apart(findings.c.severity.in_([RANKS[each] for each in given.severities])))
     if len(given.states) > 1:
-        conditions.append(_apart("state").in_(given.states))
+        conditions.append(_apart(findings.c.state.in_(given.states)))
     return conditions
 
 
@@ -129,32 +129,29 @@ def _lookups(connection: Connection, given: FindingFilter) -> list[_Lookup]:
     lookups = []
     if given.type_prefix:
         prefix = column(given.type_prefix, 256)
-        numbers = select(findings.c.number).where(_begins(findings.c.type, prefix))
-        lookups.append(_Lookup(numbers, _begins(_apart("type"), prefix)))
+        begins = and_(findings.c.type >= prefix, findings.c.type < prefix + LAST)
+        lookups.append(_Lookup(select(findings.c.number).where(begins), _apart(begins)))
     if given.task:
         seen = occurrences.alias("seen")
         here = seen.c.task_arn == column(given.task, LONGEST)
         each = exists().where(here, seen.c.finding == findings.c.number)
-        lookups.append(_Lookup(select(seen.c.finding).where(here), each))
+        lookups.append(_Lookup(select(seen.c.finding).where(here), _apart(each)))
     if words := asked_words(given.text):
-        lookups.append(_Lookup(fulltext.named(connection, words), fulltext.compared(connection, words)))
+        lookups.append(_Lookup(fulltext.named(connection, words), _apart(fulltext.compared(connection, words))))
     return lookups
-
-
-def _begins(value: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
-    return and_(value >= prefix, value < prefix + LAST)
 
 
 def _equals(name: str, value: str | int, is_walked: bool) -> ColumnElement[bool]:
     """Walked, or compared only. The index of assignees leaves out those who are nobody, and wants that to be said."""
-    equals = (findings.c[name] if is_walked else _apart(name)) == value
+    equals = findings.c[name] == value
+    if not is_walked:
+        return _apart(equals)
     return and_(equals, findings.c.assignee != "") if name == "assignee" else equals
 
 
-def _apart(name: str) -> ColumnElement[str]:
-    """A column's value, so that its index is not taken."""
-    held = findings.c[name]
-    return held + 0 if name == "severity" else held.op("||")(literal(""))
+def _apart(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """The same condition, for no index: SQLite sees none in it, and PostgreSQL takes it that half of all rows pass."""
+    return func.coalesce(condition, false())
 
 
 def _rarest(connection: Connection, equal: dict[str, str | int]) -> str:

@@ -8,8 +8,8 @@ compared (`compared`). Without FTS5 that is the only way.
 import functools
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, Integer, and_, cast, column, func, select, table, text
-from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
+from sqlalchemy import ColumnElement, Connection, Engine, Integer, and_, cast, column, select, table, text
+from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.sql.expression import Select
 
 from outrider_collector.store.tables import findings
@@ -55,10 +55,9 @@ def named(connection: Connection, words: list[str]) -> "Select[int] | None":
 
 
 def compared(connection: Connection, words: list[str]) -> ColumnElement[bool]:
-    """That a finding has such words, without the index: PostgreSQL must not see that there is one."""
+    """That a finding has such words, said of the finding itself."""
     if connection.dialect.name == "postgresql":
-        held = func.coalesce(findings.c.words, cast("", TSVECTOR), type_=TSVECTOR)
-        return held.op("@@", is_comparison=True)(_tsquery(words))
+        return findings.c.words.op("@@", is_comparison=True)(_tsquery(words))
     return and_(*(findings.c.words.like(f"%'{word}%") for word in words))
 
 

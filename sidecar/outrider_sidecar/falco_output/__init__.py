@@ -7,8 +7,8 @@
 Nothing is connected, and no thread made, before the first finding.
 """
 
-from outrider_sidecar.falco_output.alert import FalcoAlert, to_alert
 from outrider_sidecar.falco_output.poster import Poster
 from outrider_sidecar.falco_output.sink import FalcoSink
+from outrider_wire.falco import FalcoAlert, to_alert
 
 __all__ = ["FalcoAlert", "FalcoSink", "Poster", "to_alert"]

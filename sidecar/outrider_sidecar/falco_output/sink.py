@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from outrider_sidecar.falco_output.alert import to_alert
 from outrider_sidecar.falco_output.poster import Poster
 from outrider_sidecar.outlets import append_line
 from outrider_wire.events import Event
+from outrider_wire.falco import to_alert
 from outrider_wire.findings import Finding
 
 _URL = ("http://", "https://")

@@ -30,6 +30,7 @@ def upgrade() -> None:
     _findings()
     _triage()
     _enrolment()
+    _exports()
     fulltext.make_index(op.get_bind())
     takeover.fold_old_findings(op.get_bind())
     op.drop_table(takeover.OLD_FINDINGS)
@@ -189,6 +190,31 @@ def _enrolment() -> None:
         sa.Column("revoked_by", sa.Text, nullable=False),
     )
     enrolments.name_subjects(op.get_bind())
+
+
+def _exports() -> None:
+    op.create_table(
+        "exports",
+        sa.Column("name", sa.String(64), primary_key=True),
+        sa.Column("position", sa.BigInteger, nullable=False),
+        sa.Column("holder", sa.String(64), nullable=False),
+        sa.Column("beat", sa.BigInteger, nullable=False),
+        sa.Column("sent", sa.BigInteger, nullable=False),
+        sa.Column("sent_at_ns", sa.BigInteger, nullable=False),
+        sa.Column("forgotten", sa.BigInteger, nullable=False),
+        sa.Column("failing_since_ns", sa.BigInteger, nullable=False),
+        sa.Column("error", sa.Text, nullable=False),
+    )
+    op.create_table(
+        "export_items",
+        sa.Column("export", sa.String(64), primary_key=True),
+        sa.Column("finding", sa.String(32), primary_key=True),
+        sa.Column("status", sa.String(8), nullable=False),
+        sa.Column("due_ns", sa.BigInteger, nullable=False),
+        sa.Column("tries", sa.Integer, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+    )
+    op.create_index("export_items_due", "export_items", ["export", "status", "due_ns"])
 
 
 def _number() -> "sa.types.TypeEngine[int]":
