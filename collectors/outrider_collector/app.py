@@ -15,11 +15,12 @@ import uvicorn
 from sqlalchemy import Engine
 
 from outrider_collector.api.application import Application
-from outrider_collector.api.connections import BoundedHttp
+from outrider_collector.api.connections import bounded_http
 from outrider_collector.api.counters import Counters
 from outrider_collector.api.operation import Parts
 from outrider_collector.intake import Busy, Intake, StoreUnavailable
 from outrider_collector.lake.starting import start_lake
+from outrider_collector.pruning import ages_of, start_pruning
 from outrider_collector.settings import Settings
 from outrider_collector.spool import Spool
 from outrider_collector.store.database import open_database
@@ -86,7 +87,7 @@ def running(settings: Settings) -> Iterator[tuple[Application, Stopping]]:
     stop = threading.Event()
     watch = threading.Thread(target=_watch_silence, args=(intake, settings.silence_check_s, stop), name="silence")
     watch.start()
-    with start_lake(settings, collector):
+    with start_lake(settings, collector), start_pruning(engine, ages_of(settings)):
         try:
             stopping = Stopping()
             yield Application(_parts(settings, intake, spool, engine, collector, stopping)), stopping
@@ -147,7 +148,7 @@ def _server(app: Application, settings: Settings) -> uvicorn.Server:
     _allow_descriptors(settings.max_connections + SPARE_DESCRIPTORS)
     config = uvicorn.Config(
         app,
-        http=BoundedHttp,
+        http=bounded_http(settings.body_timeout_s),
         ws="none",
         lifespan="off",
         loop="asyncio",

@@ -38,6 +38,8 @@ def judge_link(agent: Agent, batch: Batch, look: Look, now_ns: int) -> Link:
     if number > agent.next_sequence:
         return Link("new", gap=(agent.next_sequence, number - 1))
     there = look(number)
+    if there is None and number < agent.forgotten_before:
+        return Link("duplicate")  # it is too old to be remembered: what it was, cannot be told
     if there is None:
         return Link("new", _judge_late(agent, batch, look, now_ns))
     if there.digest != batch.digest:

@@ -26,9 +26,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         set and no other token was made, the bootstrap token may read, too.
     admin_token, admin_token_file: what may show who makes tokens and decides everything, itself or in a file.
     database: URL of the findings store, as postgresql://user@host/name; empty is SQLite in the data directory.
+    occurrence_days, batch_days: how many days the store keeps single occurrences of findings, and the list of batches;
+        0 keeps all. A finding keeps its latest occurrence and its count.
+    finding_days, audit_days: the same for findings, by when they were last seen, and for the audit log.
     silence_intervals: an agent is silent after this many of its promised intervals without a batch.
     silence_check_s: how often that is looked at.
-    max_batch_bytes: longest body of a batch. body_timeout_s: longest wait for a whole body.
+    max_batch_bytes: longest body of a batch. body_timeout_s: longest wait for a whole body, and for
+        a whole head.
     request_timeout_s: longest that a request of the API may take; streams, batches and rules being applied apart.
     max_connections: connections at once; more are answered 503.
     metrics_open: whether anybody may read /metrics; otherwise it takes a token with the role read.
@@ -61,6 +65,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     admin_token: str = ""
     admin_token_file: str = ""
     database: str = ""
+    occurrence_days: int = 90
+    batch_days: int = 90
+    finding_days: int = 0
+    audit_days: int = 0
     silence_intervals: float = 3.0
     silence_check_s: float = 1.0
     max_batch_bytes: int = MAX_BATCH_BYTES

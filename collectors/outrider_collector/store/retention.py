@@ -38,24 +38,27 @@ class Pruned(Struct, frozen=True, kw_only=True):
     audit: int = 0
 
 
-def prune(engine: Engine, ages: Ages, now_ns: int) -> Pruned:
-    """Remove what is too old. May take a while; raises SQLAlchemyError, and what is done by then is done."""
+def prune(engine: Engine, ages: Ages, now_ns: int, *, stopped: Callable[[], bool] = lambda: False) -> Pruned:
+    """Remove what is too old, or what of it there is time for until `stopped`. Raises SQLAlchemyError.
+
+    What is done by then is done.
+    """
 
     def before_ns(days: float) -> int:
         return now_ns - int(days * DAY_NS) if days > 0 else 0
 
     return Pruned(
-        findings=_repeat(engine, _prune_findings, before_ns(ages.findings)),
-        occurrences=_prune_occurrences(engine, before_ns(ages.occurrences)),
-        batches=_repeat(engine, _prune_batches, before_ns(ages.batches)),
-        audit=_repeat(engine, _prune_audit, before_ns(ages.audit)),
+        findings=_repeat(engine, _prune_findings, before_ns(ages.findings), stopped),
+        occurrences=_prune_occurrences(engine, before_ns(ages.occurrences), stopped),
+        batches=_repeat(engine, _prune_batches, before_ns(ages.batches), stopped),
+        audit=_repeat(engine, _prune_audit, before_ns(ages.audit), stopped),
     )
 
 
-def _repeat(engine: Engine, step: Callable[[Connection, int], int], before_ns: int) -> int:
+def _repeat(engine: Engine, step: Callable[[Connection, int], int], before_ns: int, stopped: Callable[[], bool]) -> int:
     """Take steps until one finds nothing more; how many rows they removed."""
     done = 0
-    while before_ns > 0:
+    while before_ns > 0 and not stopped():
         with writing(engine) as connection:
             gone = step(connection, before_ns)
         if not gone:
@@ -73,12 +76,12 @@ def _prune_findings(connection: Connection, before_ns: int) -> int:
     return len(old)
 
 
-def _prune_occurrences(engine: Engine, before_ns: int) -> int:
+def _prune_occurrences(engine: Engine, before_ns: int, stopped: Callable[[], bool]) -> int:
     """Walks on past those that stay because they are some finding's latest."""
     done, after = 0, (0, 0)
     key = tuple_(occurrences.c.received_at_ns, occurrences.c.position)
     old = select(occurrences.c.received_at_ns, occurrences.c.position).where(occurrences.c.received_at_ns < before_ns)
-    while before_ns > 0:
+    while before_ns > 0 and not stopped():
         with engine.connect() as connection:
             rows = connection.execute(old.where(key > after).order_by(*key).limit(CHUNK)).all()
         if not rows:

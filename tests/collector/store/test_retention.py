@@ -1,10 +1,15 @@
 """Retention: what is too old goes and the rest stays; what went cannot come again as new."""
 
+import threading
+import time
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import func, select
 
+from outrider_collector.chain import judge_link
+from outrider_collector.pruning import start_pruning
 from outrider_collector.store import retention, tables
 from outrider_collector.store.agents import Agent, load_agent, save_agents
 from outrider_collector.store.audit import AuditFilter, list_audit
@@ -13,6 +18,7 @@ from outrider_collector.store.counting import count_store
 from outrider_collector.store.retention import DAY_NS, Ages, Pruned, prune
 from outrider_collector.store.stored import load_occurrences
 from outrider_collector.store.triage import add_note, archive
+from outrider_wire.batch import open_envelope, verify_envelope
 
 NOW_NS = 1_800_000_000_000_000_000
 
@@ -72,6 +78,27 @@ def test_old_batches_go_and_are_remembered_to_have_been(store: Any, monkeypatch:
     assert prune(store.engine, Ages(batches=91), NOW_NS) == Pruned(batches=5)
     assert store.read(load_batch, "a" * 32, 4) is None and store.read(load_batch, "a" * 32, 5) is not None
     assert store.read(load_agent, "a" * 32).forgotten_before == 5
+
+
+def test_a_batch_that_was_forgotten_is_not_new_again(speaker: Any) -> None:
+    """Who kept a copy of it cannot have it counted twice."""
+    one = speaker()
+    old = verify_envelope(open_envelope(one.say().data), one.key.public)
+    agent = replace(one.agent(), next_sequence=7, forgotten_before=5)
+    assert judge_link(agent, old, lambda number: None, 1).verdict == "duplicate"
+    assert judge_link(replace(agent, forgotten_before=0), old, lambda number: None, 1).verdict == "new"
+
+
+def test_it_is_done_beside_what_runs(store: Any) -> None:
+    """By a thread that ends with it."""
+    for family in ("a", "b"):
+        store.tell(store.finding(family=family, at_ns=NOW_NS - 9 * DAY_NS), at_ns=NOW_NS - 9 * DAY_NS)
+    deadline_s = time.monotonic() + 20
+    with start_pruning(store.engine, Ages(findings=5), clock_ns=lambda: NOW_NS, first_s=0.01):
+        while store.all():
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
+    assert "prune" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_what_is_there_is_counted(store: Any) -> None:
