@@ -29,7 +29,7 @@ _Key = Annotated[bytes, Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)]
 _Signature = Annotated[bytes, Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)]
 
 
-class EnrolRequest(Struct, frozen=True, kw_only=True):
+class EnrolRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A key that wants to be known. `task` is None where no metadata endpoint told of one.
 
     `signature` is the new key's, `resume_signature` the resume key's, both over `statement`. `token` and `aws` say why
