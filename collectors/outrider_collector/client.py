@@ -73,7 +73,7 @@ class Client:
 
     def suppress(self, conditions: Sequence[Condition], *, why: str, expires_at: str = "") -> SuppressionView:
         """Make a suppression rule."""
-        body = {"conditions": [*conditions], "why": why, "expires_at": expires_at}
+        body = {"conditions": [*conditions], "why": why} | ({"expires_at": expires_at} if expires_at else {})
         return self._ask("POST", "/v1/suppressions", SuppressionView, body=body)
 
     def suppressions(self) -> SuppressionList:

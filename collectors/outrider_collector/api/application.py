@@ -52,10 +52,12 @@ def _routed(table: Iterable[Operation], serving: Serving, parts: Parts) -> ASGIA
         parts.counters.refused(code_of(error))
         return refusal_of(error)
 
-    return Starlette(
+    made = Starlette(
         routes=[Route(path, _by_method(serving, methods), methods=[*methods]) for path, methods in by_path.items()],
         exception_handlers={HTTPException: on_http, Exception: on_http},
     )
+    made.router.redirect_slashes = False  # it would send tokens on to wherever the Host header says
+    return made
 
 
 def _by_method(serving: Serving, methods: dict[str, Operation]) -> Endpoint:

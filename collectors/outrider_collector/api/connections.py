@@ -1,7 +1,7 @@
 """Connections: uvicorn's protocol with bounds it lacks, on how many there are and on the head of a request.
 
 uvicorn with httptools waits for ever for a request's first line and headers, and takes as many bytes of them as come.
-Here a connection has `HEAD_TIMEOUT_S` from its begin, and from the first byte of each later request, to the empty line,
+Here a connection has `head_timeout_s` from its begin, and from the first byte of each later request, to the empty line,
 and `MAX_HEAD_BYTES`. One connection too many is closed before anything is read from it.
 """
 
@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEAD_TIMEOUT_S: Final = 10.0
 MAX_HEAD_BYTES: Final = 16 << 10
+BESIDES: Final = 4
+"""Bytes of a header line that are neither name nor value."""
 SPARE: Final = 64
 """Connections past the bound that are still told so (503), before more are closed without a word."""
 
@@ -19,9 +20,11 @@ SPARE: Final = 64
 class BoundedHttp(HttpToolsProtocol):
     """One connection."""
 
+    head_timeout_s = 10.0
     _timer: asyncio.TimerHandle | None = None
     _in_head = True
     _head_bytes = 0
+    _header_bytes = 0
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -46,7 +49,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._begin_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_bytes += len(name) + len(value)
+        self._header_bytes += len(name) + len(value) + BESIDES
         if self._header_bytes <= MAX_HEAD_BYTES:
             super().on_header(name, value)
 
@@ -57,8 +60,6 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse_head()
             return
         super().on_headers_complete()
-
-    _header_bytes = 0
 
     def on_body(self, body: bytes) -> None:
         if not self.transport.is_closing():
@@ -71,7 +72,7 @@ class BoundedHttp(HttpToolsProtocol):
     def _begin_head(self) -> None:
         self._in_head, self._head_bytes, self._header_bytes = True, 0, 0
         if self._timer is None:
-            self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self._refuse_head)
+            self._timer = self.loop.call_later(self.head_timeout_s, self._refuse_head)
 
     def _end_timer(self) -> None:
         if self._timer is not None:
@@ -82,3 +83,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._end_timer()
         if not self.transport.is_closing():
             self.send_400_response("The head of the request is too long, or too slow.")
+
+
+def bounded_http(head_timeout_s: float) -> type[BoundedHttp]:
+    """The class of connections with this patience."""
+    return type("BoundedHttp", (BoundedHttp,), {"head_timeout_s": head_timeout_s})

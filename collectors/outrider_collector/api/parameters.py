@@ -8,10 +8,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from outrider_wire.errors import WireError
-from outrider_wire.timestamps import MAX_AT_NS, from_rfc3339
+from outrider_wire.timestamps import from_rfc3339
 
 MAX_PARAMETERS: Final = 64
 MAX_LIMIT: Final = 1000
+MAX_NS: Final = (1 << 63) - 1
+"""What a column holds, in the year 2262."""
 
 T = TypeVar("T", bound=Struct)
 
@@ -20,7 +22,9 @@ Text = Annotated[str, Meta(max_length=512, pattern=r"^[^\u0000]*$")]
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="at most so many")]
 Cursor = Annotated[str, Meta(max_length=512, pattern=r"^[A-Za-z0-9_-]*$", description="the cursor of the page before")]
-Time = Annotated[str, Meta(max_length=64, description="a time, RFC 3339", extra_json_schema={"format": "date-time"})]
+Time = Annotated[
+    str, Meta(min_length=1, max_length=64, description="a time, RFC 3339", extra_json_schema={"format": "date-time"})
+]
 Number = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}$")]
 """A number of ours, as it stands in a path."""
 
@@ -47,11 +51,11 @@ def read_key(values: Mapping[str, str], kind: Any) -> str:
 
 
 def read_time(text: str, *, otherwise_ns: int = 0) -> int:
-    """An RFC 3339 time in ns; what is before 1970 is 1970. An empty text is `otherwise_ns`. Raises WireError."""
+    """An RFC 3339 time in ns, no later than a column holds. An empty text is `otherwise_ns`. Raises WireError."""
     if not text:
         return otherwise_ns
     try:
-        return min(from_rfc3339(text.replace(" ", "+")), MAX_AT_NS)  # an unescaped + arrives as a space
+        return min(from_rfc3339(text.replace(" ", "+")), MAX_NS)  # an unescaped + arrives as a space
     except ValueError as error:
         raise WireError("bad-request", f"time: {error}") from error
 

@@ -60,12 +60,13 @@ class Serving:
             if operation.role is not None:
                 await self._in_thread(self._check, request, operation)
             return await operation.serve(request, self._parts)
+        if operation.body is None:
+            return answer(await self._in_thread(self._ask, operation, request, None, b""), operation.status)
+        caller = await self._in_thread(self._check, request, operation)  # a stranger's body is not read
         body = await self._read_body(operation, request)
-        return answer(await self._in_thread(self._ask, operation, request, body), operation.status)
+        return answer(await self._in_thread(self._ask, operation, request, caller, body), operation.status)
 
     async def _read_body(self, operation: Operation, request: Request) -> bytes:
-        if operation.body is None:
-            return b""
         async with self._budget.body(
             request.scope["headers"],
             request.receive,
@@ -85,10 +86,10 @@ class Serving:
             return _NOBODY
         return self._access.check(request.headers.get("authorization", ""), operation.role, self._parts.clock_ns())
 
-    def _ask(self, operation: Operation, request: Request, body: bytes) -> object:
+    def _ask(self, operation: Operation, request: Request, caller: Caller | None, body: bytes) -> object:
         call: Call[Any, Any] = Call(
             parts=self._parts,
-            caller=self._check(request, operation),
+            caller=caller or self._check(request, operation),
             key=read_key(request.path_params, operation.key),
             query=read_query(request.scope["query_string"], operation.query),
             body=_decode(body, operation),

@@ -49,9 +49,15 @@ def record(
     detail: dict[str, str] | None = None,
 ) -> None:
     """Write that somebody did the same to each of these things."""
-    if not subjects:
+    record_each(connection, who, action, [(subject, detail or {}) for subject in subjects], at_ns=at_ns)
+
+
+def record_each(
+    connection: Connection, who: str, action: str, changes: Sequence[tuple[str, dict[str, str]]], *, at_ns: int
+) -> None:
+    """Write what somebody did to things, each with its own detail; `before` and `after` in it are JSON."""
+    if not changes:
         return
-    said = msgspec.json.encode(detail or {})
     rows = [
         {
             "number": number,
@@ -59,9 +65,9 @@ def record(
             "who": column(who, 256),
             "action": column(action, 64),
             "subject": column(subject, 256),
-            "detail": said,
+            "detail": msgspec.json.encode(detail),
         }
-        for number, subject in zip(take_numbers(connection, len(subjects)), subjects, strict=True)
+        for number, (subject, detail) in zip(take_numbers(connection, len(changes)), changes, strict=True)
     ]
     connection.execute(insert(audit), rows)
 

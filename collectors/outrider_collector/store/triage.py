@@ -6,10 +6,11 @@ All functions are for a `writing` transaction. Ids that are not there are left o
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from outrider_collector.store.audit import record
+from outrider_collector.store.audit import record_each
 from outrider_collector.store.feed import take_numbers
 from outrider_collector.store.tables import findings, notes
 from outrider_collector.store.texts import column
@@ -130,6 +131,11 @@ def _change(
     rows = [dict(row) for row in connection.execute(query).mappings()]
     changed = [row | new for row in rows if (new := change(row)) is not None]
     change_rows(connection, changed)
-    done = [row["id"] for row in changed]
-    record(connection, who, action, done, at_ns=at_ns, detail=detail)
-    return done
+    before = {row["id"]: _as_it_was(row) for row in rows}
+    said = [(row["id"], (detail or {}) | {"before": before[row["id"]], "after": _as_it_was(row)}) for row in changed]
+    record_each(connection, who, action, said, at_ns=at_ns)
+    return [row["id"] for row in changed]
+
+
+def _as_it_was(row: Row) -> str:
+    return msgspec.json.encode({"state": row["state"], "assignee": row["assignee"]}).decode()

@@ -24,7 +24,11 @@ def test_an_archived_finding_comes_back_when_it_happens_again(store: Any) -> Non
     assert (store.one().state, store.one().count) == ("new", 3)
     log = store.read(list_audit, AuditFilter(subject=done))
     assert [(each.action, each.who) for each in log] == [("finding.reopen", "collector"), ("finding.archive", "ann")]
-    assert log[1].detail == {"why": "known test"}
+    assert log[1].detail == {
+        "why": "known test",
+        "before": '{"state":"new","assignee":""}',
+        "after": '{"state":"archived","assignee":""}',
+    }
 
 
 def test_each_change_is_in_the_feed_and_in_the_log(store: Any) -> None:
