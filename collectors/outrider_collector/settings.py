@@ -53,7 +53,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lake_endpoint, lake_region: another S3 endpoint (a VPC's, say) and the bucket's region, where AWS's own do not do.
     lake_days: how many days the lake keeps; 0 keeps all.
     lake_flush_s, lake_flush_rows, lake_flush_bytes: files are written when one of them is reached: seconds since the
-        first record that waits, records, bytes in memory.
+        last time, records, bytes in memory.
     tls_cert, tls_key: PEM files; without them the collector speaks plain HTTP (behind a load balancer).
     """
 

@@ -70,6 +70,15 @@ def map_loaded(told: Told) -> Flat:
     return columns | about(told) | actor_columns(told) | _file("module.file", files)
 
 
+def map_hashed(told: Told) -> Flat:
+    """FileHashed, by the process that runs the file. `unmapped.name` has the digests."""
+    events = told.events
+    digests = [" ".join(f"{name}:{value}" for name, value in sorted(event.digests.items())) for event in events]
+    columns = base_columns(told, activity=99, message=[f"new file executed {event.file.path}" for event in events])
+    columns["unmapped.name"] = texts(digests)
+    return columns | about(told) | actor_columns(told) | _file("file", [event.file for event in events])
+
+
 def _file(prefix: str, files: Sequence[Any]) -> Flat:
     """An object `file`; one without a path, which OCSF would not take, is called unknown."""
     paths = texts([file.path or "unknown" for file in files])

@@ -116,12 +116,13 @@ class Follower:
             judged = self._judge(group)
             yield from judged
             if len(judged) < len(group):
-                return
+                raise OSError("the index is behind what was begun in the lake; it will come")
 
     def _step(self, writer: LakeWriter) -> int:
         """Take what is there, and flush where that is due; how many batches were taken."""
         if writer.record.plan is None:
             judged = self._judge(self._tail.after(writer.end, GROUP))
+            self._tail.drop(len(judged))
             for frame, counts in judged:
                 (writer.take if counts else writer.skip)(frame)
         else:
@@ -144,21 +145,25 @@ class Tail:
 
     def __init__(self, spool: Path) -> None:
         self._spool = spool
-        self._frames: Iterator[Frame] | None = None
-        self._next = Place(0, 0)
+        self._frames: Iterator[Frame] = iter(())
+        self._held: list[Frame] = []
+        self._next = Place(-1, 0)
 
     def after(self, start: Place, most: int) -> list[Frame]:
-        """At most so many frames at or behind `start`."""
-        if self._frames is None or self._next != start:
-            if not self._has_more(start):
-                return []
+        """At most so many frames at or behind `start`; the same ones again until they are dropped."""
+        if self._next != start:
+            self._frames, self._held, self._next = iter(()), [], start
+        self._held += islice(self._frames, most - len(self._held))
+        if not self._held and self._has_more(start):
             self._frames = Spool.read_only(self._spool, start)
-        frames = list(islice(self._frames, most))
-        if frames:
-            self._next = frames[-1].end
-        else:
-            self._frames = None
-        return frames
+            self._held += islice(self._frames, most)
+        return self._held
+
+    def drop(self, count: int) -> None:
+        """The first so many were taken."""
+        if count:
+            self._next = self._held[count - 1].end
+            self._held = self._held[count:]
 
     def _has_more(self, start: Place) -> bool:
         """Whether any file holds bytes behind `start`."""

@@ -33,6 +33,7 @@ MAPPING: Final[dict[type, tuple[LakeClass, Map]]] = {
     events.StdioTied: (PROCESS_ACTIVITY, processes.map_tied),
     events.SyscallMade: (PROCESS_ACTIVITY, processes.map_syscall),
     events.FileChanged: (FILE_ACTIVITY, files.map_changed),
+    events.FileHashed: (FILE_ACTIVITY, files.map_hashed),
     events.LibraryLoaded: (MODULE_ACTIVITY, files.map_loaded),
     events.ConnectionOpened: (NETWORK_ACTIVITY, network.map_connection),
     events.ServerNamed: (NETWORK_ACTIVITY, network.map_server_name),

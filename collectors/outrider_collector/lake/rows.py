@@ -21,6 +21,7 @@ ACTOR: Final[dict[type, str]] = {
     events.ProcessExited: "process",
     events.ProcessReleased: "process",
     events.FileChanged: "actor",
+    events.FileHashed: "process",
     events.LibraryLoaded: "process",
     events.ConnectionOpened: "owner",
     events.NameQueried: "owner",

@@ -125,11 +125,13 @@ class LakeWriter:
             if frame.end > plan.end:
                 break
             (self.take if counts else self.skip)(frame)
-        self._end = plan.end
-        self.flush()
+        if self._end == plan.end:
+            self.flush()
+        else:
+            self.abandon()
 
     def abandon(self) -> None:
-        """Leave such a flush as it is, since the spool no longer has what it was begun with. Raises OSError."""
+        """Leave such a flush as it is, since the spool no longer has all that it was begun with. Raises OSError."""
         plan = self.record.plan
         if plan is not None:
             log.error("the spool no longer has what a flush of the lake was begun with: some of it may be missing")
