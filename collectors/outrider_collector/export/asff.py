@@ -92,7 +92,7 @@ def _type(kind: str) -> str:
     purpose, _, _ = kind.partition(":")
     other = "Unusual Behaviors/Container" if purpose == "Outrider" else "Unusual Behaviors/Process"
     category = _TYPES.get(purpose, other)
-    return f"{category}/{shown(kind, 200).replace('/', '-')}"
+    return f"{category}/{shown(kind, 200).replace('/', '-') or 'Unnamed'}"
 
 
 def _product_fields(found: StoredFinding) -> dict[str, str]:

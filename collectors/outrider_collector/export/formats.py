@@ -39,7 +39,8 @@ def falco_json(found: StoredFinding) -> bytes:
     """Falco's alert, under the id that is the same for ever; the host is the task."""
     site = site_of(found)
     hostname = site.task_arn.rpartition("/")[2] or shown(found.finding.agent, 64) or "unknown"
-    alert = to_alert(msgspec.structs.replace(found.finding, id=found.id), hostname=hostname)
+    finding = msgspec.structs.replace(found.finding, id=found.id, at=to_rfc3339(found.last_seen_ns))
+    alert = to_alert(finding, hostname=hostname)
     more = {
         "outrider.count": found.count,
         "outrider.first_seen": to_rfc3339(found.first_seen_ns),

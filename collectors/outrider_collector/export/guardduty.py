@@ -20,7 +20,7 @@ from outrider_wire.timestamps import from_rfc3339
 Shape = dict[str, Any]
 
 SEVERITIES: Final[dict[Severity, float]] = {"LOW": 2.0, "MEDIUM": 5.0, "HIGH": 8.0}
-MAX_TEXT: Final = 4096
+MAX_TEXT: Final = 2048
 NO_ACCOUNT: Final = "000000000000"
 NO_REGION: Final = "unknown"
 MAX_LINEAGE: Final = 32
@@ -122,7 +122,7 @@ def _process(process: ProcessView, evidence: Mapping[str, Evidence]) -> Shape:
         "userId": process.uid if process.uid >= 0 else None,
         "euid": evidence.get("user.euid") if type(evidence.get("user.euid")) is int else None,
         "lineage": [
-            _filled({"name": shown(each.name, 256), "pid": each.pid, "executablePath": shown(each.exe, MAX_TEXT)})
+            _filled({"name": shown(each.name, 256), "pid": each.pid, "executablePath": shown(each.exe, 512)})
             for each in process.ancestry[:MAX_LINEAGE]
         ],
     }
@@ -131,7 +131,7 @@ def _process(process: ProcessView, evidence: Mapping[str, Evidence]) -> Shape:
 
 def _context(finding: Finding) -> Shape:
     context = {
-        name: shown(next((text for key in keys if (text := _text(finding.evidence, key))), ""), MAX_TEXT)
+        name: shown(next((text for key in keys if (text := _text(finding.evidence, key))), ""), 1024)
         for name, keys in _CONTEXT.items()
     }
     operation = {"created": "Write", "written": "Write", "deleted": "Delete", "moved_in": "Rename"}
