@@ -16,7 +16,7 @@ from typing import Final
 from outrider_rules import RuleSet, RuleSource, load_rules
 from outrider_sidecar.fields.catalogue import CATALOGUE
 from outrider_sidecar.rehearsal.stage import Stage
-from outrider_sidecar.rulebook import builtin_source
+from outrider_sidecar.rulebook import builtin_sources
 from outrider_sidecar.world.kinds import event_type
 from outrider_wire.events import (
     ConnectionOpened,
@@ -49,7 +49,7 @@ def measure(folder: Path) -> list[Row]:
     """Rows of every figure."""
     sources = stock_sources(folder)
     took_s = [_timed(lambda: load_rules(sources, CATALOGUE).prepare(_types())) for _ in range(5)]
-    rules = load_rules([builtin_source(), *sources], CATALOGUE)
+    rules = load_rules([*builtin_sources(), *sources], CATALOGUE)
     rules.prepare(_types())
     armed = sum(rule.armed for rule in rules.rules)
     rows = [_row("stock files: parse and compile all 93", took_s, 1.0, "s")]

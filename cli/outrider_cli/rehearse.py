@@ -17,7 +17,7 @@ from outrider_sidecar.rehearsal.transcript import (
     read_transcripts,
     rule_paths,
 )
-from outrider_sidecar.rulebook import builtin_source, user_sources
+from outrider_sidecar.rulebook import builtin_sources, user_sources
 from outrider_wire.errors import ConfigError
 from outrider_wire.text import printable
 
@@ -48,7 +48,7 @@ def run_tests(arguments: argparse.Namespace) -> int:
 
 def load_only(paths: list[str], *, builtin: bool) -> RuleSet:
     """The rules of some files, Outrider's own before them where they are wanted. Raises ConfigError."""
-    sources = [builtin_source()] if builtin else []
+    sources = builtin_sources() if builtin else []
     try:
         return load_rules([*sources, *user_sources(paths)], CATALOGUE)
     except RulesError as error:

@@ -9,7 +9,7 @@ import msgspec
 from outrider_cli.rehearse import run_tests
 from outrider_rules import Arming, RuleRow, arm, count_states, describe
 from outrider_sidecar.fields.supply import Mode, best_sight
-from outrider_sidecar.rulebook import load_rulebook
+from outrider_sidecar.rulebook import PACKS, load_rulebook
 
 STATES: Final = {"armed": "armed", "substituted": "armed by substitution", "blind": "blind here"}
 COUNTS: Final = ("armed", "substituted", "blind", "off")
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     rows = [
         (row, arming)
         for row, arming in zip(describe(rules), armings, strict=True)
-        if arguments.action == "list" or row.respond or row.where.rpartition(":")[0] != _PACK
+        if arguments.action == "list" or row.respond or row.where.rpartition(":")[0] not in PACKS
     ]
     counts = count_states(arming for _, arming in rows)
     if arguments.json:
@@ -53,9 +53,6 @@ def run(arguments: argparse.Namespace) -> int:
                     print(f"    {reason}")
     print(f"{len(rows)} rules in a {arguments.mode}: " + ", ".join(_counted(counts)))
     return 0
-
-
-_PACK: Final = "outrider.yaml"
 
 
 def _counted(counts: dict[str, int]) -> list[str]:

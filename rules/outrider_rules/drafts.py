@@ -18,7 +18,7 @@ PRIORITIES: Final = ("EMERGENCY", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTI
 _PRIORITY_WORDS: Final = (*PRIORITIES, "INFORMATIONAL")
 SEVERITIES: Final = ("LOW", "MEDIUM", "HIGH")
 
-_FINDING = re.compile(r"[A-Z][A-Za-z0-9]*:[A-Z][A-Za-z0-9]*/[A-Z][A-Za-z0-9]*(?:[.!][A-Za-z0-9]+)*")
+_FINDING = re.compile(r"[A-Z][A-Za-z0-9]*:[A-Z][A-Za-z0-9]*/[A-Z][A-Za-z0-9&]*(?:[.!][A-Za-z0-9]+)*")
 
 Reader = Callable[[Node, str, Problems], Any]
 

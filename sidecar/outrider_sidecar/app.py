@@ -17,6 +17,7 @@ from outrider_sidecar.journal import Journal, load_resume_key
 from outrider_sidecar.journal.directory import check_directory
 from outrider_sidecar.linux import procfs
 from outrider_sidecar.linux.memory import settle_before_fork, use_one_arena
+from outrider_sidecar.lists.updates import ListUpdates
 from outrider_sidecar.log import say
 from outrider_sidecar.memory import Memory
 from outrider_sidecar.modes import Ground, Name, Parts, Within, is_available
@@ -31,7 +32,9 @@ from outrider_sidecar.sensors import Capability
 from outrider_sidecar.settings import Settings, token_of
 from outrider_sidecar.shipping import Shipping
 from outrider_sidecar.supervisor import supervise
+from outrider_sidecar.transport import HttpTransport
 from outrider_sidecar.world.kinds import EVENT_TYPES
+from outrider_wire.lists import MAX_TABLE_BYTES
 from outrider_wire.signing import SigningKey
 
 if TYPE_CHECKING:
@@ -116,13 +119,15 @@ def _run_engine(prepared: Prepared, pipe_fd: int, heartbeat: Heartbeat) -> int:
     root = Path(settings.journal_dir)
     journal = Journal.open(root, limit_bytes=settings.journal_limit_bytes, key=prepared.key)
     memory = Memory(root)
-    shipping = Shipping(settings, journal, prepared.key, load_resume_key(root), prepared.capabilities)
+    lists = _list_updates(settings, root)
+    shipping = Shipping(settings, journal, prepared.key, load_resume_key(root), prepared.capabilities, lists=lists)
     health = Health(root, prepared.capabilities)
     sinks = _sinks(prepared, journal)
     within = prepared.parts.enter()
 
     def facts_of(guard: Guard) -> dict[str, Any]:
         said = falco.status() if falco is not None else {}
+        said |= lists.status() if lists is not None else {}
         return shipping.status() | guard.facts() | within.status(guard) | said | {"findings_refused": sinks.refused}
 
     def begin(guard: Guard) -> bool:
@@ -139,11 +144,15 @@ def _run_engine(prepared: Prepared, pipe_fd: int, heartbeat: Heartbeat) -> int:
     guard = Guard(_plan(prepared, within, chores, begin), sinks, heartbeat)
     memory.recall(guard)
     within.begin(guard)
+    if lists is not None:
+        lists.begin(guard)
     shipping.start()
     try:
         guard.run(pipe_fd)
     finally:
         memory.keep(guard)
+        if lists is not None:
+            lists.stop()
         if falco is not None:
             falco.close(deadline_s=FALCO_FLUSH_S)
         shipping.flush(FLUSH_S)
@@ -177,6 +186,7 @@ def _plan(
         file_watch_limit=prepared.settings.file_watch_limit,
         expected_drift=prepared.settings.expected_drift,
         replay=Replay(prepared.ground.recorder) if prepared.ground.recorder is not None else None,
+        takes_lists=bool(prepared.settings.collector_url and prepared.settings.lists_limit_bytes),
         files=within.files,
         on_program=within.on_program,
         chores=chores,
@@ -214,6 +224,15 @@ def _falco_sink(settings: Settings) -> "FalcoSink | None":
     from outrider_sidecar.falco_output import FalcoSink
 
     return FalcoSink(settings.falco_output, hostname=settings.hostname, ca_file=settings.falco_ca_file)
+
+
+def _list_updates(settings: Settings, root: Path) -> ListUpdates | None:
+    """What brings the collector's threat lists, where there is a collector and they are wanted."""
+    if not settings.collector_url or settings.lists_limit_bytes <= 0:
+        return None
+    transport = HttpTransport(settings.collector_url, ca_file=settings.collector_ca_file)
+    key = bytes.fromhex(settings.lists_key)
+    return ListUpdates(root, transport, key=key, max_table_bytes=min(settings.lists_limit_bytes, MAX_TABLE_BYTES))
 
 
 def _open_recorder(directory: Path) -> Recorder | None:

@@ -29,6 +29,7 @@ from outrider_sidecar.log import say
 from outrider_sidecar.replay import Replay
 from outrider_sidecar.sensors import FileWatch, Follower, Sensor
 from outrider_sidecar.sensors.buildids import BuildIds
+from outrider_sidecar.sensors.digests import DigestSensor
 from outrider_sidecar.sensors.files import FileSensor
 from outrider_sidecar.sensors.files.scan import Bounds
 from outrider_sidecar.sensors.holdings import look_at
@@ -45,6 +46,7 @@ from outrider_sidecar.world.tree import Process, ProcessTree
 from outrider_sidecar.world.world import World
 from outrider_wire.errors import ProcessGone, Unavailable
 from outrider_wire.events import Event, FileChanged, LibraryLoaded, ProcessExited, SightLost, SocketFacts
+from outrider_wire.listtable import ListTable
 
 IDLE_WAIT_S: Final = 0.5
 CHORES_EVERY_S: Final = 1.0
@@ -82,6 +84,8 @@ class Plan(Struct, frozen=True):
     """Makes the file watch; called with the keyword arguments of `FileSensor`."""
     on_program: Callable[["Guard", Container, Process], None] = lambda _guard, _container, _process: None
     """Called in the engine's thread with each program that is started, and where."""
+    takes_lists: bool = False
+    """A collector's threat lists may come: there is a thread for the digests of new files."""
     chores: Sequence[Callable[["Guard"], None]] = ()
     """Called in the engine's thread a few times a second: health, naming of containers, state."""
     until_ready: Callable[["Guard"], bool] = lambda _: True
@@ -135,6 +139,9 @@ class Guard:
             networks=networks,
             late=ProcFacts(self._pids_of),
         )
+        self.digests = DigestSensor(
+            algorithms=lambda: self.world.intel.algorithms, is_listed=self._is_listed, pids_of=self._pids_of
+        )
         self.engine = Engine(
             world=self.world,
             rules=plan.rules,
@@ -157,10 +164,24 @@ class Guard:
         for thread in threads:
             thread.join(timeout=1.0)
 
+    def take_lists(self, table: ListTable) -> None:
+        """Have the collector's lists take the place of the earlier ones; in the engine's thread.
+
+        Programs that run already are looked at again: what they are was perhaps not known when they began.
+        """
+        self.world.intel = self.plan.intel.with_table(table)
+        for process in self.tree.living():
+            self._hash_new(process)
+
+    def lists_refused(self, sentence: str) -> None:
+        """Tell of threat lists that are not taken; from any thread."""
+        self.intake.put(SightLost(time.time_ns(), "threat lists", sentence))
+
     def facts(self) -> dict[str, Any]:
         """What is guarded now, for health."""
         files = {"watched": self.files.directories, "settled": self.files.settled(), "left": self.files.left}
-        return {"guarded": len(self.tree.living()), "files": files}
+        digests = {"hashed": self.digests.hashed, "left": self.digests.left}
+        return {"guarded": len(self.tree.living()), "files": files, "digests": digests}
 
     def looked_around(self) -> bool:
         """Whether what matters most is seen: the most important files, and whatever sensors find by themselves."""
@@ -219,7 +240,7 @@ class Guard:
         self.stop.set()
 
     def _sensors(self) -> list[Sensor]:
-        return [self.files, self.libraries, *self.plan.sensors]
+        return [self.files, self.libraries, *([self.digests] if self.plan.takes_lists else ()), *self.plan.sensors]
 
     def _run_sensor(self, sensor: Sensor) -> None:
         """A sensor that cannot go on takes only itself away, and that is told."""
@@ -239,6 +260,7 @@ class Guard:
     def _follow(self, container: Container, process: Process) -> None:
         """Watch a container's files, and the directories its programs and scripts come from."""
         self.plan.on_program(self, container, process)
+        self._hash_new(process)
         if process.id.pid == 1 and container.mnt_ns not in self._places:
             return  # ECS's pause process: alone in its container, which nobody can write to
         if container.mnt_ns not in self._places:
@@ -251,6 +273,19 @@ class Guard:
             return
         places |= wanted or {"/"}
         self.files.add_root(container.mnt_ns, process.id.pid, tuple(wanted), baseline_ns=container.drift.baseline_ns)
+
+    def _hash_new(self, process: Process) -> None:
+        """Have what a process runs read, where it may be new and the lists have digests."""
+        if not self.world.intel.algorithms:
+            return
+        for file in (process.exe, process.script):
+            drift = self.world.judge(file, process.mnt_ns) if file is not None and file.path else None
+            if file is not None and drift is not None and (drift.verdict != "old" or drift.by_silence):
+                self.digests.ask(process.id, file, process.mnt_ns, is_exe=file is process.exe)
+
+    def _is_listed(self, digests: Mapping[str, str]) -> bool:
+        listing = self.world.intel.of_file(digests, time.time_ns())
+        return listing is not None and not listing.trusted
 
     def rebase(self) -> None:
         """The containers' creation became known: what changed since then is looked for from there."""

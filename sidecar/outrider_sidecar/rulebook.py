@@ -11,14 +11,15 @@ from outrider_sidecar.log import say
 from outrider_sidecar.sensors import Capability
 from outrider_wire.errors import ConfigError
 
-PACK = "outrider.yaml"
+PACKS = ("outrider.yaml", "outrider_lists.yaml")
 MAX_REASON = 2_000
 """Longest text that a batch carries about the rules, in characters."""
 
 
-def builtin_source() -> RuleSource:
-    """Outrider's own pack."""
-    return RuleSource(PACK, Path(outrider_rules.__file__).with_name("packs").joinpath(PACK).read_text())
+def builtin_sources() -> list[RuleSource]:
+    """Outrider's own packs, in their order."""
+    folder = Path(outrider_rules.__file__).with_name("packs")
+    return [RuleSource(name, folder.joinpath(name).read_text()) for name in PACKS]
 
 
 def user_sources(paths: Iterable[str]) -> list[RuleSource]:
@@ -37,7 +38,7 @@ def user_sources(paths: Iterable[str]) -> list[RuleSource]:
 def load_rulebook(paths: Iterable[str] = ()) -> RuleSet:
     """Everything in force, compiled. Raises ConfigError holding every problem, place by place."""
     try:
-        return load_rules([builtin_source(), *user_sources(paths)], CATALOGUE)
+        return load_rules([*builtin_sources(), *user_sources(paths)], CATALOGUE)
     except RulesError as error:
         raise ConfigError(f"the rules were not loaded:\n{error}") from error
 

@@ -67,6 +67,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Rule files or directories of your own, read after the built-in pack."""
     intel: tuple[str, ...] = ()
     """Files of domains of your own, one a line; `category,domain` names another category than mining."""
+    lists_key: str = ""
+    """The public key, in hexadecimal, that the collector's threat lists must be signed with; empty pins the one that it
+    shows at the first enrolment."""
+    lists_limit_bytes: int = 32 * 1024 * 1024
+    """Most memory that the collector's threat lists may take, while they are exchanged twice as much; longer lists are
+    refused, and told of. 0 takes none."""
     tracing_off: tuple[str, ...] = ()
     """Names of containers whose processes are not traced; they are watched by polling, and said to be."""
     release: tuple[str, ...] = ()
@@ -217,6 +223,8 @@ def _check(settings: Settings) -> None:
         raise ConfigError(f"collector_name {settings.collector_name!r}: must be ASCII without spaces")
     if settings.enrol in ("token", "both") and settings.collector_url and not (settings.token or settings.token_file):
         raise ConfigError(f"enrol is {settings.enrol!r}, and neither token nor token_file is set")
+    if settings.lists_key and not _is_key(settings.lists_key):
+        raise ConfigError(f"lists_key {settings.lists_key!r}: must be 64 hexadecimal digits")
     if settings.token and settings.token_file:
         raise ConfigError("token and token_file are both set: keep one")
     for name in (
@@ -225,3 +233,10 @@ def _check(settings: Settings) -> None:
     ):
         if getattr(settings, name) <= 0:
             raise ConfigError(f"{name} {getattr(settings, name)}: must be greater than 0")
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(bytes.fromhex(text)) == 32
+    except ValueError:
+        return False

@@ -18,7 +18,7 @@ from outrider_sidecar.backoff import Backoff
 from outrider_sidecar.journal import Journal, ShelvedBatch
 from outrider_sidecar.transport import Transport
 from outrider_wire.batch import BatchFacts
-from outrider_wire.enrolment import EnrolRequest
+from outrider_wire.enrolment import EnrolAnswer, EnrolRequest, Receipt
 from outrider_wire.errors import DeliveryError, WireError
 
 SEAL_EVERY_S = 1.0
@@ -47,6 +47,11 @@ def _say_nothing(word: str, sentence: str) -> None:
     del word, sentence
 
 
+def ignore_answer(answer: EnrolAnswer | Receipt) -> None:
+    """For whom the collector's answers say nothing more."""
+    del answer
+
+
 class ShipperStatus(Struct):
     """How delivery goes. `last_error` is empty while it goes well."""
 
@@ -63,7 +68,7 @@ class Shipper:
 
     `facts` tells what each batch says of the engine, `request` makes the enrolment, `vouch` puts into a predecessor's
     what this sidecar shows for itself (all are called from the shipper's thread; the two last may raise DeliveryError).
-    `clock_s` is monotonic.
+    `enrolled` and `heard` are given the collector's answers, there too. `clock_s` is monotonic.
     """
 
     def __init__(
@@ -75,6 +80,8 @@ class Shipper:
         request: Callable[[], EnrolRequest],
         vouch: Callable[[EnrolRequest], EnrolRequest] | None = None,
         report: Report = _say_nothing,
+        enrolled: Callable[[EnrolAnswer], None] = ignore_answer,
+        heard: Callable[[Receipt], None] = ignore_answer,
         clock_s: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -82,6 +89,7 @@ class Shipper:
         self._journal, self._transport = journal, transport
         self._facts, self._request, self._report, self._clock_s = facts, request, report, clock_s
         self._show = vouch or (lambda kept: replace(kept, token=request().token))
+        self._enrolled, self._heard = enrolled, heard
         self._backoff = Backoff(jitter)
         self._turns = threading.Lock()
         self._seal_at_s = self._send_at_s = clock_s()
@@ -176,7 +184,7 @@ class Shipper:
     def _enrol(self, end_s: float) -> None:
         request = self._request()
         self._journal.keep_enrolment(request)
-        self._transport.enrol(request, timeout_s=self._timeout_s(end_s))
+        self._enrolled(self._transport.enrol(request, timeout_s=self._timeout_s(end_s)))
         self.status.enrolled = True
 
     def _send(self, batch: ShelvedBatch, end_s: float) -> None:
@@ -186,8 +194,9 @@ class Shipper:
             self._report("batch-unreadable", f"batch {batch.sequence} of {batch.agent}: {error}")
             self._journal.park(batch)
             return
-        self._transport.send(data, timeout_s=self._timeout_s(end_s))
+        receipt = self._transport.send(data, timeout_s=self._timeout_s(end_s))
         self._journal.acknowledge(batch)
+        self._heard(receipt)
         self._backoff.succeeded()
         self._refused_times = 0
         self.status.delivered += 1

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from outrider_sidecar import SOFTWARE
 from outrider_sidecar.enrolling import Enrolling
 from outrider_sidecar.journal import Journal
+from outrider_sidecar.lists.updates import ListUpdates
 from outrider_sidecar.log import say
 from outrider_sidecar.sensors import Capability
 from outrider_sidecar.settings import Settings
-from outrider_sidecar.shipper import Shipper
+from outrider_sidecar.shipper import Shipper, ignore_answer
 from outrider_sidecar.transport import HttpTransport
 from outrider_wire.batch import BatchFacts, SenseView
 from outrider_wire.enrolment import EnrolRequest, make_request
@@ -31,6 +32,8 @@ class Shipping:
         key: SigningKey,
         resume_key: SigningKey,
         capabilities: tuple[Capability, ...],
+        *,
+        lists: ListUpdates | None = None,
     ) -> None:
         self._settings = settings
         self._key = key
@@ -53,6 +56,8 @@ class Shipping:
                 request=self._request,
                 vouch=self._enrolling.show,
                 report=_report,
+                enrolled=lists.pin if lists is not None else ignore_answer,
+                heard=lists.hear if lists is not None else ignore_answer,
             )
 
     def start(self) -> None:

@@ -7,6 +7,7 @@ is one of three: an answer, a `WireError` (the collector says why it will not ha
 
 import http.client
 import socket
+import time
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -22,11 +23,19 @@ from outrider_wire.enrolment import (
     encode_request,
 )
 from outrider_wire.errors import ConfigError, DeliveryError, WireError
+from outrider_wire.lists import ListsNotice
 
 MAX_ANSWER_BYTES = 64 << 10
 """Most that is read of an answer."""
 
 MAX_RETRY_AFTER_S = 300.0
+
+LISTS_TIMEOUT_S = 300.0
+"""Longest that a list document may take to come; each step of it `LISTS_STEP_S`."""
+
+LISTS_STEP_S = 10.0
+
+CHUNK_BYTES = 64 << 10
 
 T = TypeVar("T")
 
@@ -72,6 +81,26 @@ class HttpTransport:
     def send(self, batch: bytes, *, timeout_s: float) -> Receipt:
         """See Transport."""
         return self._ask("/v1/batches", CONTENT_TYPE, batch, timeout_s=timeout_s, answer=Receipt)
+
+    def fetch_lists(self, notice: ListsNotice) -> bytes:
+        """The list document that was announced, as long as was announced and no longer.
+
+        Raises:
+            DeliveryError: it did not come whole, or the collector does not have it (yet).
+            WireError: it is longer than announced.
+        """
+        try:
+            if self._connection is None:
+                self._connection = self._connect(LISTS_STEP_S)
+            self._connection.request("GET", f"{self._path}/v1/lists/{notice.digest}")
+            response = self._connection.getresponse()
+            if response.status != 200:
+                raise DeliveryError(f"the collector answers {response.status}", refused=True)
+            return _read_document(response, notice.size)
+        except (OSError, http.client.HTTPException) as error:
+            raise DeliveryError(_words(error)) from error
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Drop the connection; the next request makes a new one."""
@@ -135,6 +164,21 @@ class _TlsSettings:
 
     def connection(self, host: str, port: int | None, timeout_s: float) -> http.client.HTTPConnection:
         return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=self._context)
+
+
+def _read_document(response: http.client.HTTPResponse, size: int) -> bytes:
+    parts, left = [], size
+    deadline_s = time.monotonic() + LISTS_TIMEOUT_S
+    while part := response.read(min(CHUNK_BYTES, left + 1)):
+        parts.append(part)
+        left -= len(part)
+        if left < 0:
+            raise WireError("too-large", f"the document is longer than the {size} bytes that were announced")
+        if time.monotonic() > deadline_s:
+            raise DeliveryError("the document did not come in time")
+    if left:
+        raise DeliveryError(f"the document ended {left} bytes early")
+    return b"".join(parts)
 
 
 def _refusal(status: int, retry_after: str | None, said: bytes) -> WireError | DeliveryError:

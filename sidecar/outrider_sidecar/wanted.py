@@ -10,7 +10,9 @@ from outrider_rules import RuleSet, Sight, Supply, arm
 from outrider_sidecar.fields.supply import PACKET_SOCKETS, WAS_READ
 
 READINGS: Final = Sight({"open": (WAS_READ,)})
-SOCKETS: Final = Sight({"socket": (PACKET_SOCKETS,), "connect": (Supply(values={"fd.l4proto": ("udp",)}),)})
+SOCKETS: Final = Sight(
+    {"socket": (PACKET_SOCKETS,), "connect": (Supply(values={"fd.l4proto": ("udp",), "net.protocol": ("udp",)}),)}
+)
 
 
 def wants_readings(rules: RuleSet) -> bool:

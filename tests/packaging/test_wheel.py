@@ -20,7 +20,7 @@ PACKAGES = (
 def test_it_holds_the_rules_the_lists_and_the_types(wheel: Path):
     """What is no Python file is there, too."""
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert "outrider_rules/packs/outrider.yaml" in names
+    assert {"outrider_rules/packs/outrider.yaml", "outrider_rules/packs/outrider_lists.yaml"} <= names
     assert "outrider_sidecar/mining_pools.txt" in names
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
 

@@ -4,7 +4,7 @@ import pytest
 
 from outrider_rules import RulesError, RuleSource, describe, load_rules
 from outrider_sidecar.fields.catalogue import CATALOGUE
-from outrider_sidecar.rulebook import builtin_source
+from outrider_sidecar.rulebook import builtin_sources
 
 RULE = """- rule: R
   desc: d
@@ -17,7 +17,7 @@ EXEC = "evt.type = execve and proc.is_exe_new = true"
 
 
 def load(text, *, builtin=False):
-    before = [builtin_source()] if builtin else []
+    before = builtin_sources() if builtin else []
     return load_rules([*before, RuleSource("mine.yaml", text)], CATALOGUE)
 
 

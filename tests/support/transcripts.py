@@ -17,7 +17,7 @@ class Transcript(Stage):
     """One container's story under the built-in pack. Times are milliseconds since its creation."""
 
     def __init__(self, *, expected_drift: Sequence[ExpectedDrift] = (), watched: Sequence[str] = ()) -> None:
-        intel = Intel({"pool.example": "mining", "c2.example": "c2"})
+        intel = Intel({"pool.example": "mining", "own.example": "own-business"})
         super().__init__(
             load_rulebook(), baseline_ns=BORN_NS, intel=intel, expected_drift=expected_drift, watched=watched
         )

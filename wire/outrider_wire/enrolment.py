@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from outrider_wire.aws_proof import AwsProof
 from outrider_wire.errors import WireError
 from outrider_wire.findings import TaskView
+from outrider_wire.lists import ListsNotice
 from outrider_wire.signing import KEY_BYTES, SIGNATURE_BYTES, SigningKey, verify
 
 ENROL_VERSION = 1
@@ -49,20 +50,28 @@ class EnrolRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class EnrolAnswer(Struct, frozen=True):
-    """What the collector made of it. `reason` is `enrolled`, `known` or `successor`."""
+    """What the collector made of it. `reason` is `enrolled`, `known` or `successor`.
+
+    `list_key` is the public key that its threat lists are signed with, empty where it has none.
+    """
 
     agent: str
     accepted: bool
     reason: str
     collector_time_ns: int
+    list_key: Annotated[bytes, Meta(max_length=KEY_BYTES)] = b""
 
 
 class Receipt(Struct, frozen=True):
-    """The collector's answer to a batch that it has on disk. `duplicate`: it had it already."""
+    """The collector's answer to a batch that it has on disk. `duplicate`: it had it already.
+
+    `lists` says which threat lists are in force, None where there are none.
+    """
 
     agent: str
     sequence: int
     duplicate: bool = False
+    lists: ListsNotice | None = None
 
 
 class Refusal(Struct, frozen=True):

@@ -310,6 +310,19 @@ class SightLost(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
     tampered: bool = False
 
 
+class FileHashed(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
+    """The digests of a new file that a process runs were worked out, and the threat lists say something of them.
+
+    `digests` are in lower hexadecimal by algorithm (`sha256`, `sha1`, `md5`), those that the lists have.
+    """
+
+    at_ns: int
+    process: ProcessId
+    file: FileFacts
+    digests: dict[str, str] = {}
+    mnt_ns: int = 0
+
+
 class FilesWatched(Struct, frozen=True, gc=False, tag=True, tag_field="event"):
     """From `since_ns` on, no change of a file of a container goes unseen, as far as `sensor` sees.
 
@@ -354,6 +367,7 @@ Event = (
     | StdioTied
     | SyscallMade
     | SightLost
+    | FileHashed
     | FilesWatched
     | ContainerSeen
 )

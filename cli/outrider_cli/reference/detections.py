@@ -6,11 +6,11 @@ from typing import Any, Final
 import yaml
 
 from outrider_cli.reference.markdown import MADE_BY, one_line, page, table
-from outrider_lab.attacks import ATTACKS
+from outrider_lab.attacks import ATTACKS, LISTED
 from outrider_lab.attacks.quiet import QUIET
 from outrider_rules import Rule
 from outrider_sidecar.folding import STORM
-from outrider_sidecar.rulebook import builtin_source, load_rulebook
+from outrider_sidecar.rulebook import builtin_sources, load_rulebook
 
 _INTRODUCTION = """\
 # Detections
@@ -60,7 +60,7 @@ def _section(rule: Rule, written: dict[str, Any]) -> str:
 
 
 def _attacks(finding: str) -> str:
-    played = [f"- `{attack.name}`: {attack.idea}" for attack in ATTACKS if attack.finding == finding]
+    played = [f"- `{attack.name}`: {attack.idea}" for attack in (*ATTACKS, *LISTED) if attack.finding == finding]
     allowed = [f"- `{quiet.name}` may raise it: {quiet.idea}" for quiet in QUIET if finding in quiet.allowed]
     return "Played by the tests:\n\n" + "\n".join(played + allowed) + "\n"
 
@@ -81,9 +81,8 @@ def _macros() -> str:
 
 
 def _items() -> list[dict[str, Any]]:
-    """The pack as plain YAML: the loaded rules keep their conditions as trees."""
-    items: list[dict[str, Any]] = yaml.safe_load(builtin_source().text)
-    return items
+    """The packs as plain YAML: the loaded rules keep their conditions as trees."""
+    return [item for source in builtin_sources() for item in yaml.safe_load(source.text)]
 
 
 def _techniques(rule: Rule) -> str:

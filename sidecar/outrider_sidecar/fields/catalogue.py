@@ -9,6 +9,7 @@ from outrider_sidecar.fields import (
     drift,
     event,
     files,
+    listed,
     names,
     people,
     process,
@@ -28,5 +29,6 @@ CATALOGUE = Catalogue(
         *files.FIELDS,
         *sockets.FIELDS,
         *names.FIELDS,
+        *listed.FIELDS,
     )
 )

@@ -16,16 +16,6 @@ def dns_type(context: Context) -> str | None:
     return context.event.record_type if isinstance(context.event, NameQueried | NameResolved) else None
 
 
-def dns_category(context: Context) -> str | None:
-    name = dns_name(context)
-    return context.world.intel.category_of(name) or None if name else None
-
-
-def dns_listed_as(context: Context) -> str | None:
-    name = dns_name(context)
-    return context.world.intel.listed_as(name) or None if name else None
-
-
 def dns_server(context: Context) -> str | None:
     return context.event.server or None if isinstance(context.event, NameQueried | NameResolved) else None
 
@@ -85,8 +75,6 @@ LINEAGE: Final = "stdio lineage"
 FIELDS = (
     Field("dns.name", "str", dns_name, events=NAME_TYPES, doc="The name asked for.", source=TAP),
     Field("dns.type", "str", dns_type, events=NAME_TYPES, doc="The record type asked for.", source=TAP),
-    Field("dns.category", "str", dns_category, events=NAME_TYPES, doc="Its category in the threat lists."),
-    Field("dns.listed_as", "str", dns_listed_as, events=NAME_TYPES, doc="The listed domain it falls under."),
     Field("dns.server", "str", dns_server, events=NAME_TYPES, doc="The resolver.", source=TAP),
     Field("dns.transport", "str", dns_transport, events=QUERY_TYPES, doc="udp or tcp.", source=TAP),
     Field("tls.server_name", "str", tls_server_name, events=TLS_TYPES, doc="The server a ClientHello names."),

@@ -106,6 +106,11 @@ def protocol(context: Context) -> str | None:
     return event.protocol if isinstance(event, ConnectionOpened) else None
 
 
+def connection_protocol(context: Context) -> str | None:
+    event = _connection(context)
+    return event.protocol if event else None
+
+
 def family(context: Context) -> str | None:
     address = server_address(context)
     return ("ipv6" if ":" in address else "ipv4") if address else None
@@ -163,5 +168,6 @@ FIELDS = (
     Field("fd.l4proto", "str", protocol, events=SOCKET_TYPES, weaker=SOME_UDP, doc="tcp or udp.", source=TAP),
     Field("fd.sockfamily", "str", socket_family, events=SOCKET_TYPES, doc="ip."),
     Field("fd.is_server", "bool", is_server, events=SOCKET_TYPES, doc="Our end accepted the connection.", source=TAP),
+    Field("net.protocol", "str", connection_protocol, events=CONNECTION_TYPES, doc="tcp or udp.", source=TAP),
     Field("net.direction", "str", direction, events=CONNECTION_TYPES, doc="outbound, inbound or unknown.", source=TAP),
 )

@@ -92,6 +92,7 @@ _UNSEEN: Final = (
     *("userfaultfd", "memfd_create", "process_vm_writev", "capset", "chroot", "pivot_root", "kill", "prctl"),
 )
 
+NO_LISTS: Final = Supply(lacking="lists of digests come from a collector, which there is none of in this mode")
 NO_METADATA: Final = Supply(lacking="there is no task and no metadata endpoint in this mode")
 _OF_TASK: Final = (
     *("container.name", "container.image", "container.image.repository", "container.image.tag"),
@@ -105,6 +106,7 @@ def sight_of(sensors: Iterable[str], *, mode: Mode, host_too: bool = False) -> S
     events: dict[str, tuple[Supply, ...]] = dict.fromkeys(_UNSEEN, (Supply(lacking=NEEDS_CALLS),))
     process = _processes(have)
     events |= dict.fromkeys((*_PROCESSES, *_WORKED_OUT), (process,))
+    events["file_hashed"] = (process if mode != "watch" else NO_LISTS,)
     told = not process.lacking and process is not POLLED
     events |= {name: (supply if told else _lacking("attach"),) for name, supply in _BY_COMMAND.items()}
     events |= _files(have, mode)

@@ -13,6 +13,7 @@ from outrider_wire.events import (
     ContainerSeen,
     Event,
     FileChanged,
+    FileHashed,
     FilesWatched,
     LibraryLoaded,
     NameQueried,
@@ -59,6 +60,7 @@ _FIXED: Final[dict[type, str]] = {
     ServerNamed: "tls_hello",
     StdioTied: "stdio_tied",
     SightLost: "sight_lost",
+    FileHashed: "file_hashed",
     FilesWatched: "files_watched",
     ContainerSeen: "container_seen",
 }
@@ -90,6 +92,7 @@ SOCKET_TYPES: Final = CONNECTION_TYPES | QUERY_TYPES
 NAME_TYPES: Final = frozenset(("dns_query", "dns_answer"))
 TLS_TYPES: Final = frozenset(("tls_hello",))
 TIE_TYPES: Final = frozenset(("stdio_tied",))
+HASH_TYPES: Final = frozenset(("file_hashed",))
 EXEC_TYPES: Final = frozenset(("execve",))
 PROCESS_TYPES: Final = frozenset(("clone", "execve", "procexit", "released"))
 EVENT_TYPES: Final = frozenset((*_FIXED.values(), *FILE_TYPES, *CONNECTION_TYPES))

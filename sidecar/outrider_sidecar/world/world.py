@@ -26,6 +26,7 @@ from outrider_wire.events import (
     Event,
     FileChanged,
     FileFacts,
+    FileHashed,
     LibraryLoaded,
     NameQueried,
     NameResolved,
@@ -149,6 +150,7 @@ class World:
                 | LibraryLoaded()
                 | StdioTied()
                 | SyscallMade()
+                | FileHashed()
             ):
                 return self.tree.get(event.process)
             case _:
