@@ -24,6 +24,7 @@ BENCHES: Final = (
     ("files", "The file watch"),
     ("wire", "Batches, journal and collector"),
     ("store", "Pages of a million findings"),
+    ("collector", "The collector, on one core"),
     ("rules", "Rules"),
     ("storm", "A thousand programs a second, all rules loaded"),
 )

@@ -11,6 +11,7 @@ import msgspec
 from outrider_collector.api.agents import AgentsPage
 from outrider_collector.api.audited import AuditPage
 from outrider_collector.api.findings import FindingDetail, FindingsPage, NoteView, ToldPage
+from outrider_collector.api.health import Readiness
 from outrider_collector.api.suppressions import Done, SuppressionList, SuppressionView
 from outrider_collector.api.triage import Changed
 from outrider_collector.store.suppressing import Condition
@@ -92,8 +93,19 @@ class Client:
         """Who changed what, the latest first."""
         return self._ask("GET", "/v1/audit", AuditPage, query={"limit": limit, "cursor": cursor})
 
+    def readiness(self) -> Readiness:
+        """Whether batches should be sent there, and why not."""
+        return self._ask("GET", "/readyz", Readiness, good=(200, 503))
+
     def _ask(
-        self, method: str, path: str, kind: type[T], *, query: dict[str, Any] | None = None, body: Any = None
+        self,
+        method: str,
+        path: str,
+        kind: type[T],
+        *,
+        query: dict[str, Any] | None = None,
+        body: Any = None,
+        good: tuple[int, ...] = (200, 201),
     ) -> T:
         given = {name: value for name, value in (query or {}).items() if value not in ("", None, [])}
         target = f"{self._path}{path}{'?' if given else ''}{urlencode(given, doseq=True)}"
@@ -102,7 +114,7 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             raise DeliveryError(f"the collector cannot be reached: {error or type(error).__name__}") from error
         try:
-            if status not in (200, 201):
+            if status not in good:
                 refusal = msgspec.json.decode(said, type=Refusal)
                 raise WireError(refusal.code, refusal.detail)
             return msgspec.json.decode(said, type=kind)

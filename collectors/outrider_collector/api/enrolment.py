@@ -4,7 +4,6 @@ import asyncio
 from typing import Final
 
 from anyio import CapacityLimiter, to_thread
-from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -72,8 +71,3 @@ ENROL: Final = Operation(
         "sts-unavailable",
     ),
 )
-
-
-def enrol_operation(parts: Parts, budget: Budget) -> Operation:
-    """The line of the table. Raises ConfigError where the settings of AWS identity do not hold."""
-    return replace(ENROL, serve=Enrolling(parts, budget).serve)

@@ -155,14 +155,11 @@ def _escape(text: str, *, quoted: bool = False) -> str:
     return escaped.replace('"', '\\"') if quoted else escaped
 
 
-def metrics_operation(metrics: Metrics, *, is_open: bool) -> Operation:
-    """The line of the table; anybody may ask where `is_open`."""
-    return Operation(
-        method="GET",
-        path="/metrics",
-        role=None if is_open else "read",
-        summary="Numbers for Prometheus",
-        answer=str,
-        media=MEDIA,
-        serve=metrics.serve,
-    )
+METRICS: Final = Operation(
+    method="GET",
+    path="/metrics",
+    role="read",
+    summary="Numbers for Prometheus; for anybody where `metrics_open` is set",
+    answer=str,
+    media=MEDIA,
+)

@@ -131,15 +131,12 @@ def _read_last(text: str) -> int | None:
     return int(text)
 
 
-def stream_operation(streams: Streams) -> Operation:
-    """The line of the table."""
-    return Operation(
-        method="GET",
-        path="/v1/findings/stream",
-        role="read",
-        summary="Findings as they change, as server-sent events; Last-Event-ID goes on from where a stream ended",
-        query=StreamFilter,
-        answer=FindingView,
-        media=MEDIA,
-        serve=streams.serve,
-    )
+STREAM: Final = Operation(
+    method="GET",
+    path="/v1/findings/stream",
+    role="read",
+    summary="Findings as they change, as server-sent events; Last-Event-ID goes on from where a stream ended",
+    query=StreamFilter,
+    answer=FindingView,
+    media=MEDIA,
+)
