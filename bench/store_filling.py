@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Final
 
@@ -63,18 +64,29 @@ def fill(engine: Engine, count: int) -> None:
     """Write so many, with the indexes made afterwards."""
     chance = random.Random(1)
     templates = [(row_of(found), found, msgspec.json.encode(found)) for found in _findings(chance)]
-    with writing(engine) as connection:
+    with _patient(engine) as connection:
         _drop_indexes(connection)
-        for table, lines in ((findings, _finding_lines), (occurrences, _occurrence_lines)):
-            _copy(connection, table, lines(templates, count))
         connection.execute(update(feed).values(change=count))
-        for table in (findings, occurrences):
-            for index in sorted(table.indexes, key=lambda each: str(each.name)):
+    for table, lines in ((findings, _finding_lines), (occurrences, _occurrence_lines)):
+        with _patient(engine) as connection:
+            _copy(connection, table, lines(templates, count))
+        for index in sorted(table.indexes, key=lambda each: str(each.name)):
+            with _patient(engine) as connection:
                 index.create(connection)
+    with _patient(engine) as connection:
         fulltext.make_index(connection)
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql(f"INSERT INTO {fulltext.FTS}({fulltext.FTS}) VALUES ('rebuild')")
     _settle(engine)
+
+
+@contextmanager
+def _patient(engine: Engine) -> Iterator[Connection]:
+    """A transaction that may take its time."""
+    with writing(engine, durable=False) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        yield connection
 
 
 def _findings(chance: random.Random) -> Iterator[Finding]:
@@ -145,5 +157,6 @@ def _settle(engine: Engine) -> None:
         if engine.dialect.name == "sqlite":
             connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
         else:
+            connection.exec_driver_sql("SET statement_timeout = 0")
             connection.exec_driver_sql("VACUUM ANALYZE")
         assert connection.execute(select(findings.c.number).limit(1)).first() is not None

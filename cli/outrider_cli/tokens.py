@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from outrider_collector.store.database import make_durable, open_database, writing
+from outrider_collector.store.database import open_database, writing
 from outrider_collector.store.tokens import list_tokens, revoke_token, save_token
 from outrider_collector.tokens import KINDS, Scope, TokenView, make_token, read_scope, view_token
 from outrider_wire.errors import ConfigError, Unavailable
@@ -71,7 +71,6 @@ def _create(engine: Engine, arguments: argparse.Namespace) -> None:
     )
     with writing(engine) as connection:
         save_token(connection, token)
-    make_durable(engine)
     if arguments.json:
         facts = msgspec.to_builtins(view_token(token, now_ns)) | {"token": shown}
         print(msgspec.json.encode(facts).decode())
@@ -96,7 +95,6 @@ def _list(engine: Engine, arguments: argparse.Namespace) -> None:
 def _revoke(engine: Engine, token: str) -> int:
     with writing(engine) as connection:
         done = revoke_token(connection, token, now_ns=time.time_ns(), by=f"{getpass.getuser()} (outrider tokens)")
-    make_durable(engine)
     if not done:
         raise ConfigError(f"there is no token {token!r} that could be revoked")
     return 0

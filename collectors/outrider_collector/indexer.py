@@ -24,7 +24,7 @@ from outrider_collector.keyring import KeyRing
 from outrider_collector.spool import Frame, Place, Spool
 from outrider_collector.spooling import Busy, StoreUnavailable
 from outrider_collector.store.batches import load_spool_position, save_spool_position
-from outrider_collector.store.database import make_durable, writing
+from outrider_collector.store.database import writing
 from outrider_wire.batch import open_envelope, verify_envelope
 from outrider_wire.errors import WireError
 
@@ -142,7 +142,6 @@ class Indexer:
     def _do(self, job: _Job) -> None:
         try:
             result = self._call(job)
-            make_durable(self._engine)
         except WireError as error:
             _settle(job, error)
         except SQLAlchemyError as error:
@@ -173,7 +172,7 @@ class Indexer:
                 self._retry_at_s = time.monotonic() + (RETRY_S if not self._closing else 1e9)
 
     def _index(self, spooled: list[Spooled], end: Place) -> None:
-        with writing(self._engine) as connection:
+        with writing(self._engine, durable=False) as connection:
             Group(connection, self._collector).index(spooled)
             save_spool_position(connection, self._collector, FOLLOWER, end.file, end.offset)
         self._position = end

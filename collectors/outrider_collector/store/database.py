@@ -63,9 +63,13 @@ def open_database(where: Path | str) -> Engine:
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
-    """A transaction that may write: committed at its end, rolled back where it raises."""
-    with engine.connect().execution_options(**{WRITES: True}) as connection, connection.begin():
+def writing(engine: Engine, *, durable: bool = True) -> Iterator[Connection]:
+    """A transaction that may write: committed at its end, rolled back where it raises.
+
+    A power cut may take the latest of those that are not `durable` on SQLite: they must follow from the spool.
+    """
+    options = {WRITES: "durable" if durable else "redoable"}
+    with engine.connect().execution_options(**options) as connection, connection.begin():
         yield connection
 
 
@@ -79,13 +83,6 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows, or put them in place of those with the same primary key. All rows have all columns."""
     if rows:
         connection.execute(_upsert(connection.dialect.name, table), rows)
-
-
-def make_durable(engine: Engine) -> None:
-    """Have what was committed outlive a power cut: keys are not in the spool. Raises SQLAlchemyError."""
-    if engine.dialect.name == "sqlite":
-        with engine.connect() as connection:
-            connection.connection.cursor().execute("PRAGMA wal_checkpoint(FULL)")
 
 
 def _insert(dialect: str, table: Table) -> Any:
@@ -135,14 +132,16 @@ def _engine(url: URL) -> Engine:
 
 
 def _set_up(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-    """WAL: readers never wait for the writer. NORMAL: what a power cut takes is indexed again from the spool."""
+    """WAL: readers never wait for the writer."""
     del record
     assert isinstance(connection, sqlite3.Connection)
     connection.isolation_level = None  # transactions begin where `_begin` says, not where the driver guesses
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"cache_size=-{SQLITE_CACHE_KIB}"):
+    for pragma in ("journal_mode=WAL", f"cache_size=-{SQLITE_CACHE_KIB}"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin(connection: Connection) -> None:
     writes = connection.get_execution_options().get(WRITES)
+    if writes:
+        connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if writes == 'durable' else 'NORMAL'}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

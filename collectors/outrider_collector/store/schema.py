@@ -38,6 +38,7 @@ def bring_up_to_date(engine: Engine) -> None:
             return
     with writing(engine) as connection:
         if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
             connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
         _change(connection)
 
