@@ -88,10 +88,8 @@ def pack(entries: Sequence[Entry]) -> list[Entry]:
 def read_answer(entries: Sequence[Entry], answer: dict[str, Any]) -> list[Outcome]:
     """What became of each, in order. Raises DeliveryError where the answer does not say."""
     told = answer.get("Entries") or []
-    if not answer.get("FailedEntryCount"):
-        return [SENT] * len(entries)
-    if len(told) != len(entries):
-        raise DeliveryError(f"{answer['FailedEntryCount']} entries failed, and it does not say which")
+    if len(told) != len(entries) or any(not (each.get("EventId") or each.get("ErrorCode")) for each in told):
+        raise DeliveryError("the answer does not say what became of each entry")  # such as a page of some proxy
     return [_outcome(each) for each in told]
 
 

@@ -45,14 +45,15 @@ class LinesTarget:
         """All of it or nothing: what was half written when the disk was full is taken back."""
         fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            before = os.fstat(fd).st_size
+            before = os.fstat(fd)
             try:
                 _write_all(fd, lines)
+                if stat.S_ISREG(before.st_mode):
+                    os.fsync(fd)
             except OSError:
-                os.ftruncate(fd, before)
+                if stat.S_ISREG(before.st_mode):
+                    os.ftruncate(fd, before.st_size)
                 raise
-            if stat.S_ISREG(os.fstat(fd).st_mode):
-                os.fsync(fd)
         finally:
             os.close(fd)
 

@@ -71,6 +71,8 @@ class Poster:
             said = answer.read(MAX_ANSWER_BYTES + 1)
         finally:
             watch.cancel()
+        if time.monotonic() >= deadline_s:
+            raise TimeoutError  # cut off by us, an answer looks like a short one
         if len(said) > MAX_ANSWER_BYTES or answer.will_close:
             self.close()
         return _judge(answer.status, said, answer.headers.get("Retry-After", ""))

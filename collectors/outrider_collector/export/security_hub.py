@@ -79,8 +79,9 @@ def pack(findings: Sequence[Asff]) -> list[Asff]:
 def read_answer(batch: Sequence[Asff], answer: dict[str, Any]) -> list[Outcome]:
     """What became of each, by its Id. Raises DeliveryError where the answer does not say."""
     failed = {each.get("Id"): each for each in answer.get("FailedFindings") or []}
-    if answer.get("FailedCount") and not failed:
-        raise DeliveryError(f"{answer['FailedCount']} findings failed, and it does not say which")
+    counts = answer.get("SuccessCount"), answer.get("FailedCount", 0)
+    if counts != (len(batch) - len(failed), len(failed)):  # such as a page of some proxy
+        raise DeliveryError("the answer does not say what became of each finding")
     return [_outcome(failed.get(each["Id"])) for each in batch]
 
 
