@@ -29,14 +29,14 @@ TASK = TaskView(arn="arn:task")
 class Site:
     """A data directory, a clock, and the intake of the moment."""
 
-    def __init__(self, data: Path) -> None:
-        self.data = data
+    def __init__(self, data: Path, database: str) -> None:
+        self.data, self.database = data, database
         self.now_ns = 1000 * SECOND
         self.open()
 
     def open(self) -> None:
         """Start an intake over what is there."""
-        self.engine = open_database(self.data / "db.sqlite")
+        self.engine = open_database(self.database)
         self.intake = Intake(self.engine, Spool(self.data / "spool"), clock_ns=lambda: self.now_ns)
         self.intake.start()
 
@@ -69,9 +69,9 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    """A running intake."""
-    made = Site(tmp_path)
+def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
+    """A running intake, over each kind of store."""
+    made = Site(tmp_path, database_url)
     yield made
     made.intake.close()
 

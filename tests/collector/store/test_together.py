@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from msgspec.structs import replace
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
+from outrider_collector.intake import Intake
+from outrider_collector.spool import Spool
 from outrider_collector.store.agents import Agent, load_agent, lock_agents, save_agents
 from outrider_collector.store.database import open_database, writing
 from outrider_collector.store.findings import save_findings
@@ -119,6 +122,35 @@ def test_a_task_has_one_live_key(store: Any) -> None:
     past = agent("a", task=task, status="succeeded")
     store.write(save_agents, [past, agent("e", task=task), agent("f", task=task, status="quarantined")])
     assert store.read(load_agent, "e" * 32).status == "live"
+
+
+def test_two_keys_for_one_task_at_once(store: Any, database_url: str, speaker: Any, tmp_path: Path) -> None:
+    """Offered to two collectors in the same moment: one is let in, the other is told of."""
+    intakes = []
+    for name in "ab":
+        intakes.append(Intake(open_database(database_url), Spool(tmp_path / name), collector=name))
+        intakes[-1].start()
+    for number in range(10):
+        task = TaskView(f"arn:aws:ecs:eu-west-1:123456789012:task/prod/{number:032x}")
+        keys = [speaker(task=task), speaker(task=task)]
+        asked = [intake.enrol(key.request()) for intake, key in zip(intakes, keys, strict=True)]
+        assert sorted(each.result(30).accepted for each in asked) == [False, True]
+        known = [store.read(load_agent, key.key.agent).status for key in keys]
+        assert sorted(known) == ["live", "quarantined"]
+    for intake in intakes:
+        intake.close()
+
+
+def test_what_no_spool_brings_back_is_durable(store: Any) -> None:
+    """On SQLite each kind of transaction says what a power cut may take; PostgreSQL lets it take nothing."""
+
+    def asked(durable: bool) -> object:
+        what = "PRAGMA synchronous" if store.engine.dialect.name == "sqlite" else "SHOW synchronous_commit"
+        with writing(store.engine, durable=durable) as connection:
+            return connection.exec_driver_sql(what).scalar()
+
+    expected = ([2, 1, 2], ["on", "on", "on"])
+    assert [asked(True), asked(False), asked(True)] in expected
 
 
 def test_a_locked_agent_is_waited_for(store: Any, database_url: str) -> None:
