@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 from lake_stories import NOON_NS, Teller, read_records, story, task_view
 
@@ -156,8 +157,9 @@ def test_no_lake_is_wanted_unless_it_is_named(tmp_path: Path) -> None:
 
 
 def children() -> list[int]:
-    """Processes that this one started."""
-    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+    """Lake processes that this one started."""
+    started = psutil.Process().children()
+    return [each.pid for each in started if "outrider_collector.lake" in each.cmdline()]
 
 
 def is_running(pid: int) -> bool:

@@ -10,6 +10,7 @@ import fcntl
 import gc
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -96,7 +97,7 @@ def stop_child(child: subprocess.Popen[bytes]) -> None:
 def main() -> int:
     """The process: read orders, follow the spool until the input ends."""
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    orders = msgspec.json.decode(sys.stdin.buffer.readline(), type=LakeOrders)
+    orders = msgspec.json.decode(_first_line(), type=LakeOrders)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -146,7 +147,15 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def _first_line() -> bytes:
+    line = b""
+    while not line.endswith(b"\n") and (more := os.read(0, 1 << 16)):
+        line += more
+    return line
+
+
 def _wait_for_end(stop: threading.Event) -> None:
-    while sys.stdin.buffer.read(1):
+    """Read the descriptor itself: a thread inside a buffered reader is an abort when the interpreter ends."""
+    while os.read(0, 1 << 16):
         pass
     stop.set()
