@@ -31,6 +31,7 @@ COMMANDS: Final = (
     ("agents", "outrider_cli.agents", "ask a collector for its agents"),
     ("verify", "outrider_cli.verify", "prove from stored bytes that an agent's record is whole"),
     ("tokens", "outrider_cli.tokens", "make, list and revoke a collector's tokens"),
+    ("exports", "outrider_cli.exports", "how a collector's exports stand, and what they gave up"),
     ("rules", "outrider_cli.rules", "list, check or test rules"),
     ("replay", "outrider_cli.replay", "run rules over the recorded events of a journal or of batches"),
     ("fields", "outrider_cli.fields", "the fields a rule may use"),
@@ -45,6 +46,7 @@ NEEDS: Final = {
     "findings": ("collector", ("outrider_collector", *COLLECTOR_LIBRARIES)),
     "events": ("collector", ("outrider_collector", "duckdb", "pyarrow")),
     "agents": ("collector", ("outrider_collector", *COLLECTOR_LIBRARIES)),
+    "exports": ("collector", ("outrider_collector", *COLLECTOR_LIBRARIES)),
     "tokens": ("collector", ("outrider_collector", "sqlalchemy")),
     "verify": ("collector", ("outrider_collector", "sqlalchemy")),
 }

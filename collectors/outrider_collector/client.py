@@ -14,6 +14,7 @@ from outrider_collector.api.findings import FindingDetail, FindingsPage, NoteVie
 from outrider_collector.api.health import Readiness
 from outrider_collector.api.suppressions import Done, SuppressionList, SuppressionView
 from outrider_collector.api.triage import Changed
+from outrider_collector.export.operations import DeadList, ExportList
 from outrider_collector.store.suppressing import Condition
 from outrider_wire.enrolment import Refusal
 from outrider_wire.errors import ConfigError, DeliveryError, WireError
@@ -92,6 +93,19 @@ class Client:
     def audit(self, *, limit: int = 100, cursor: str = "") -> AuditPage:
         """Who changed what, the latest first."""
         return self._ask("GET", "/v1/audit", AuditPage, query={"limit": limit, "cursor": cursor})
+
+    def exports(self) -> ExportList:
+        """How exports stand."""
+        return self._ask("GET", "/v1/exports", ExportList)
+
+    def dead(self, export: str, *, limit: int = 100) -> DeadList:
+        """What an export gave up."""
+        return self._ask("GET", f"/v1/exports/{quote(export, safe='')}/dead", DeadList, query={"limit": limit})
+
+    def retry(self, export: str, findings: Sequence[str] = ()) -> Done:
+        """Have what it gave up tried again: these, or all."""
+        path = f"/v1/exports/{quote(export, safe='')}/retry"
+        return self._ask("POST", path, Done, body={"findings": [*findings]})
 
     def readiness(self) -> Readiness:
         """Whether batches should be sent there, and why not."""

@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from outrider_collector.api.views import FindingView
+from outrider_collector.export.operations import DeadFinding, ExportView
 from outrider_collector.views import AgentView
 from outrider_wire.findings import Finding
 from outrider_wire.text import ELLIPSIS, printable
@@ -44,6 +45,30 @@ def agents_table(agents: Sequence[AgentView], *, width: int) -> str:
         for a in agents
     ]
     return _table(("AGENT", "STATE", "LAST HEARD", "BATCHES", "LOST", "TASK"), rows, width=width)
+
+
+def exports_table(exports: Sequence[ExportView], *, width: int) -> str:
+    """One line for each export: whether it goes on, how far it is, what waits and what was given up, what is wrong."""
+    rows = [
+        (
+            e.name,
+            "failing" if e.failing_since else "well",
+            str(e.sent),
+            _time(e.sent_at) or "-",
+            str(e.behind),
+            str(e.waiting),
+            str(e.dead),
+            e.error or "-",
+        )
+        for e in exports
+    ]
+    return _table(("EXPORT", "STATE", "SENT", "LAST SENT", "BEHIND", "WAITING", "DEAD", "ERROR"), rows, width=width)
+
+
+def dead_table(dead: Sequence[DeadFinding], *, width: int) -> str:
+    """One line for each finding that was given up: its whole id, when, after how many tries, and why."""
+    rows = [(d.finding, _time(d.at), str(d.tries), d.reason) for d in dead]
+    return _table(("FINDING", "GIVEN UP", "TRIES", "REASON"), rows, width=width)
 
 
 def fit(text: str, columns: int) -> str:

@@ -1,11 +1,11 @@
 """The exports of one collector: a thread each, so that one whose target is slow or down holds nobody up."""
 
+import importlib.util
 import logging
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import Engine
@@ -42,6 +42,8 @@ CLOSE_S: Final = 5.0
 
 def make_target(export: Export) -> Target:
     """The target of an export. Raises ConfigError where something it names cannot be used."""
+    if getattr(export, "format", "") == "ocsf" and importlib.util.find_spec("pyarrow") is None:
+        raise ConfigError(f"export {export.name}: ocsf needs pyarrow; install outrider[collector]")
     match export:
         case SecurityHub():
             check_boto3(f"export {export.name}")
@@ -61,14 +63,14 @@ def make_target(export: Export) -> Target:
 
 
 class Exports:
-    """The exports that run here."""
+    """The exports of this collector, which run inside a `with`. Raises ConfigError."""
 
     def __init__(self, engine: Engine, exports: Sequence[Export], *, collector: str) -> None:
         self.counters = [Counters(name=export.name, kind=kind_of(export)) for export in exports]
         targets = [make_target(export) for export in exports]
         try:
-            with writing(engine) as connection:
-                for export in exports:
+            for export in exports:
+                with writing(engine) as connection:
                     ensure_export(connection, export.name, from_beginning=export.begin == "all")
         except SQLAlchemyError as error:
             raise ConfigError(f"exports cannot be begun: {error}") from error
@@ -87,6 +89,13 @@ class Exports:
         """Begin."""
         for thread in self._threads:
             thread.start()
+
+    def __enter__(self) -> "Exports":
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def close(self, *, deadline_s: float = CLOSE_S) -> None:
         """End; a send that takes longer is left to itself."""
@@ -108,14 +117,3 @@ class Exports:
 def kind_of(export: Export) -> str:
     """The kind as settings call it."""
     return next(kind for kind, model in KINDS.items() if type(export) is model)
-
-
-@contextmanager
-def running_exports(engine: Engine, exports: Sequence[Export], *, collector: str) -> Iterator[Exports]:
-    """The exports, running. Raises ConfigError."""
-    running = Exports(engine, exports, collector=collector)
-    running.start()
-    try:
-        yield running
-    finally:
-        running.close()
