@@ -4,6 +4,7 @@ import contextlib
 import resource
 import signal
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -18,8 +19,13 @@ from outrider_collector.api.application import Application
 from outrider_collector.api.connections import bounded_http
 from outrider_collector.api.counters import Counters
 from outrider_collector.api.operation import Parts
+from outrider_collector.export.metrics import metrics_of
+from outrider_collector.export.operations import OPERATIONS as EXPORT_OPERATIONS
+from outrider_collector.export.starting import open_exports
 from outrider_collector.intake import Busy, Intake, StoreUnavailable
 from outrider_collector.lake.starting import start_lake
+from outrider_collector.lists.operations import lists_operations
+from outrider_collector.lists.starting import open_publisher, publishing
 from outrider_collector.pruning import ages_of, start_pruning
 from outrider_collector.settings import Settings
 from outrider_collector.spool import Spool
@@ -31,6 +37,10 @@ BACKLOG = 4096
 SPARE_DESCRIPTORS = 512
 """Descriptors for what is no connection of an agent or a reader."""
 
+SWITCH_S = 0.0005
+"""How long a thread that indexes may keep the interpreter while the one that answers waits for it: a signature's check
+gives it up, and Python's own 5 ms would then be what each answer takes."""
+
 Ready = Callable[[str], None]
 """Called once with the collector's URL when it takes requests."""
 
@@ -41,6 +51,7 @@ def serve(settings: Settings, *, ready: Ready | None = None) -> None:
     Raises:
         ConfigError: the address, the data directory or the TLS files cannot be used.
     """
+    sys.setswitchinterval(SWITCH_S)
     with running(settings) as (app, stopping), _listen(settings) as listener:
         server = _server(app, settings)
         stopping.watch(server)
@@ -71,6 +82,7 @@ def running(settings: Settings) -> Iterator[tuple[Application, Stopping]]:
         engine = open_database(settings.database or settings.data / "outrider.sqlite")
         collector = collector_id(settings.data, settings.collector_id)
         spool = Spool(settings.data / "spool")
+        publisher = open_publisher(settings, engine)
         intake = Intake(
             engine,
             spool,
@@ -78,19 +90,24 @@ def running(settings: Settings) -> Iterator[tuple[Application, Stopping]]:
             agent_bytes_per_s=settings.agent_bytes_per_s,
             agent_burst_bytes=settings.agent_burst_bytes,
             gap_grace_s=settings.gap_grace_s,
+            absence_s=settings.absence_s,
             collector=collector,
             silence_intervals=settings.silence_intervals,
+            lists=publisher,
         )
+        exports = open_exports(settings, engine, collector)  # they begin before anything more is indexed
         intake.start()
     except (OSError, StoreUnavailable) as error:
         raise ConfigError(f"the data directory {settings.data} cannot be used: {error}") from error
     stop = threading.Event()
     watch = threading.Thread(target=_watch_silence, args=(intake, settings.silence_check_s, stop), name="silence")
     watch.start()
-    with start_lake(settings, collector), start_pruning(engine, ages_of(settings)):
+    with start_lake(settings, collector), start_pruning(engine, ages_of(settings)), publishing(publisher), exports:
         try:
             stopping = Stopping()
-            yield Application(_parts(settings, intake, spool, engine, collector, stopping)), stopping
+            parts = _parts(settings, intake, spool, engine, collector, stopping)
+            more = (*lists_operations(publisher), *EXPORT_OPERATIONS)
+            yield Application(parts, more=more, sources=[metrics_of(exports.counters)]), stopping
         finally:
             stop.set()
             watch.join()
@@ -151,7 +168,7 @@ def _server(app: Application, settings: Settings) -> uvicorn.Server:
         http=bounded_http(settings.body_timeout_s),
         ws="none",
         lifespan="off",
-        loop="asyncio",
+        loop="uvloop",
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -1,5 +1,6 @@
 """The intake: all that comes in. Batches are checked, spooled and answered; the store is written behind."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from concurrent.futures import Future
 
 from msgspec.structs import replace
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from outrider_collector.acceptor import Acceptor, Checked
 from outrider_collector.chain import fork_finding, gap_finding
@@ -15,11 +17,21 @@ from outrider_collector.enrolling import admission_of, adopt, enrol
 from outrider_collector.indexer import Indexer
 from outrider_collector.keyring import KeyRing
 from outrider_collector.limits import Limiter
+from outrider_collector.lists.publishing import Publisher
+from outrider_collector.register import register
 from outrider_collector.silence import silence_finding
 from outrider_collector.spool import Spool
 from outrider_collector.spooling import Answer, Busy, Spooling, StoreUnavailable
 from outrider_collector.store.agents import Agent, load_agent, lock_unheard, save_agents
 from outrider_collector.store.batches import load_batch
+from outrider_collector.store.collectors import (
+    forget_collector,
+    forget_collectors,
+    heard_by_all,
+    load_heard,
+    note_heard,
+)
+from outrider_collector.store.database import writing
 from outrider_collector.store.findings import save_findings
 from outrider_collector.store.gaps import forget_gap, load_gaps, still_missing
 from outrider_wire.batch import MAX_BATCH_BYTES
@@ -29,6 +41,8 @@ from outrider_wire.findings import Finding
 from outrider_wire.signing import agent_id
 
 __all__ = ["Busy", "Intake", "StoreUnavailable"]
+
+log = logging.getLogger("outrider.collector")
 
 
 class Intake:
@@ -45,16 +59,24 @@ class Intake:
         agent_burst_bytes: int = 0,
         silence_intervals: float = 3.0,
         gap_grace_s: float = 0.0,
+        absence_s: float = 60.0,
+        lists: Publisher | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._engine, self._spool, self._clock_ns = engine, spool, clock_ns
         self._intervals, self._grace_ns = silence_intervals, int(gap_grace_s * 1e9)
+        self._collector, self._absence_ns, self._heard_until_ns = collector, int(absence_s * 1e9), 0
         self.keys = KeyRing(engine)
         limiter = Limiter(agent_bytes_per_s, agent_burst_bytes)
         self._acceptor = Acceptor(self.keys, limiter, max_bytes=max_batch_bytes, clock_ns=clock_ns)
         self.indexer = Indexer(engine, spool, self.keys, collector=collector)
+        self._list_key = lists.public_key if lists is not None else b""
         self._spooling = Spooling(
-            spool, kept=self.indexer.take, lost=self._acceptor.forget, stands=self._acceptor.stands
+            spool,
+            kept=self.indexer.take,
+            lost=self._acceptor.forget,
+            stands=self._acceptor.stands,
+            lists=lists.notice if lists is not None else lambda: None,
         )
         self._started_at_ns = clock_ns()
         self._submitting = threading.Lock()
@@ -68,6 +90,7 @@ class Intake:
         """Finish what waits, then stop."""
         self._spooling.close()
         self.indexer.close()
+        self._sign_off()
         self._spool.close()
         self._engine.dispose()
 
@@ -132,30 +155,54 @@ class Intake:
     def _enrol(self, connection: Connection, request: EnrolRequest, admission: Admission) -> EnrolAnswer:
         now_ns = self._clock_ns()
         outcome = enrol(connection, request, admission, now_ns)
+        if outcome.accepted and outcome.changed:
+            register(self._spool.directory, request, now_ns)
         self.keys.learn(outcome.changed)
-        return EnrolAnswer(agent_id(request.public_key), outcome.accepted, outcome.reason, now_ns)
+        return EnrolAnswer(agent_id(request.public_key), outcome.accepted, outcome.reason, now_ns, self._list_key)
 
     def _look_for_silence(self, connection: Connection) -> int:
         now_ns = self._clock_ns()
         self.keys.refresh(connection)
-        unheard = [agent for agent in lock_unheard(connection, now_ns, self._intervals) if self._would_hear(agent)]
+        heard_ns = self._heard_by_all(connection, now_ns)
+        unheard = [agent for agent in lock_unheard(connection, heard_ns, self._intervals) if self._would_hear(agent)]
         save_agents(connection, [replace(agent, told_silent=True) for agent in unheard])
         told = [silence_finding(agent, now_ns) for agent in unheard]
-        save_findings(connection, now_ns, [*self._take_gaps(connection, now_ns), *told])
+        save_findings(connection, now_ns, [*self._take_gaps(connection, heard_ns, now_ns), *told])
         return len(unheard)
 
     def _would_hear(self, agent: Agent) -> bool:
         """Our own absence is no silence of theirs."""
         return self._clock_ns() - self._started_at_ns >= agent.interval_s * self._intervals * 1e9
 
-    def _take_gaps(self, connection: Connection, now_ns: int) -> list[Finding]:
+    def _heard_by_all(self, connection: Connection, now_ns: int) -> int:
+        """Until when the store has what agents said, to whichever collector: of what is later nothing is missing yet.
+
+        A collector that is dead may come back with batches on its disk: it is waited for, for a while.
+        """
+        if self.indexer.caught_up:
+            self._heard_until_ns = now_ns
+        mine_ns = self._heard_until_ns or load_heard(connection, self._collector)
+        note_heard(connection, self._collector, alive_at_ns=now_ns, heard_until_ns=mine_ns)
+        forget_collectors(connection, now_ns - self._absence_ns)
+        return min(heard_by_all(connection, now_ns - self._absence_ns), now_ns)
+
+    def _sign_off(self) -> None:
+        """Nobody need wait for us, if all that we took is in the store."""
+        if not self.indexer.caught_up:
+            return
+        try:
+            with writing(self._engine) as connection:
+                forget_collector(connection, self._collector)
+        except SQLAlchemyError as error:
+            log.warning("the store refuses, and the other collectors will wait for this one: %s", error)
+
+    def _take_gaps(self, connection: Connection, heard_ns: int, now_ns: int) -> list[Finding]:
         """Gaps that nobody closed within the grace are to be told."""
         found: list[Finding] = []
-        for gap in load_gaps(connection, now_ns - self._grace_ns):
+        for gap in load_gaps(connection, heard_ns - self._grace_ns):
             agent = load_agent(connection, gap.agent)
             missing = still_missing(connection, gap) if agent is not None else []
             if agent is not None:
                 found += [gap_finding(agent, *each, now_ns) for each in missing]
             forget_gap(connection, gap)
         return found
-

@@ -37,8 +37,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_connections: connections at once; more are answered 503.
     metrics_open: whether anybody may read /metrics; otherwise it takes a token with the role read.
     ready_lag_bytes: when the index is further behind the spool, /readyz says so.
+    lists: a TOML file that names the sources of threat lists; empty has none of its own.
+    lists_refresh_s: how often the sources are read anew; the file itself is looked at every two seconds.
+    lists_key_file: the key that lists are signed with, 64 hexadecimal digits; empty makes one and keeps it in the data.
+        Collectors that share a store share it.
     collector_id: this collector's name in a store that several share; empty makes one and keeps it in the data.
     gap_grace_s: how long batches that are missing may yet come, through another collector, before that is told.
+    absence_s: how long the collectors of one store wait for one that died and may come back with batches on its disk;
+        until then missing batches and silence are not told.
     agent_bytes_per_s, agent_burst_bytes: each agent's share, and how much it may have saved up; 0 limits nobody.
     spool_bytes: how much of the raw batches is kept once indexed; the oldest go first.
     name: what agents call this collector when they sign for it with an AWS identity; the host of `listen` when empty.
@@ -54,6 +60,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lake_days: how many days the lake keeps; 0 keeps all.
     lake_flush_s, lake_flush_rows, lake_flush_bytes: files are written when one of them is reached: seconds since the
         last time, records, bytes in memory.
+    exports, exports_file: where findings are sent on, as a list in JSON or TOML, itself or in a file: docs/exports.md.
     tls_cert, tls_key: PEM files; without them the collector speaks plain HTTP (behind a load balancer).
     """
 
@@ -77,8 +84,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_connections: int = 12_000
     metrics_open: bool = False
     ready_lag_bytes: int = 256 << 20
+    lists: str = ""
+    lists_refresh_s: float = 300.0
+    lists_key_file: str = ""
     collector_id: str = ""
     gap_grace_s: float = 2.0
+    absence_s: float = 60.0
     agent_bytes_per_s: int = 4 << 20
     agent_burst_bytes: int = 256 << 20
     spool_bytes: int = 4 << 30
@@ -97,6 +108,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lake_flush_s: float = 300.0
     lake_flush_rows: int = 500_000
     lake_flush_bytes: int = 128 << 20
+    exports: str = ""
+    exports_file: str = ""
     tls_cert: str = ""
     tls_key: str = ""
 

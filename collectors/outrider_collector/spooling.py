@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from outrider_collector.acceptor import Checked
 from outrider_collector.spool import Frame, Spool
 from outrider_wire.enrolment import Receipt
+from outrider_wire.lists import ListsNotice
 
 MAX_WAITING = 512
 """Most batches that wait for the disk."""
@@ -42,7 +43,10 @@ class Waiting:
 
 
 class Spooling:
-    """The thread and its queue. `kept` is called in it with what is on disk, `lost` with what could not be written."""
+    """The thread and its queue. `kept` is called in it with what is on disk, `lost` with what could not be written.
+
+    `lists` says which threat lists are in force: each answer announces them.
+    """
 
     def __init__(
         self,
@@ -51,8 +55,10 @@ class Spooling:
         kept: Callable[[list[Frame], list[Checked]], None],
         lost: Callable[[list[Checked]], None],
         stands: Callable[[Checked], bool],
+        lists: Callable[[], ListsNotice | None] = lambda: None,
     ) -> None:
         self._spool, self._kept, self._lost, self._stands = spool, kept, lost, stands
+        self._lists = lists
         self._waiting: queue.Queue[Waiting | None] = queue.Queue(MAX_WAITING)
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
 
@@ -104,7 +110,7 @@ class Spooling:
         """Whoever sent a copy of a batch that may not have been written must come back, too."""
         if not self._stands(checked):
             return StoreUnavailable("the spool refused a batch that this may be a copy of")
-        return Receipt(checked.agent, checked.sequence, duplicate=checked.verdict == "duplicate")
+        return Receipt(checked.agent, checked.sequence, duplicate=checked.verdict == "duplicate", lists=self._lists())
 
 
 def settle(answer: "Future[Receipt]", outcome: Receipt | Exception) -> None:

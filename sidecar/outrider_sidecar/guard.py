@@ -45,7 +45,15 @@ from outrider_sidecar.world.ties import TieTracker
 from outrider_sidecar.world.tree import Process, ProcessTree
 from outrider_sidecar.world.world import World
 from outrider_wire.errors import ProcessGone, Unavailable
-from outrider_wire.events import Event, FileChanged, LibraryLoaded, ProcessExited, SightLost, SocketFacts
+from outrider_wire.events import (
+    Event,
+    FileChanged,
+    LibraryLoaded,
+    ProcessExecuted,
+    ProcessExited,
+    SightLost,
+    SocketFacts,
+)
 from outrider_wire.listtable import ListTable
 
 IDLE_WAIT_S: Final = 0.5
@@ -216,6 +224,8 @@ class Guard:
         self.files.learn(event)
         if self.plan.replay is not None:
             self.plan.replay.judged(event, self.engine.waiting_since_ns)
+        if isinstance(event, ProcessExecuted) and (process := self.tree.get(event.process)) is not None:
+            self._hash_new(process)
         if isinstance(event, FileChanged):
             self._orders.changed(event)
             self.libraries.remember(event)
@@ -260,7 +270,6 @@ class Guard:
     def _follow(self, container: Container, process: Process) -> None:
         """Watch a container's files, and the directories its programs and scripts come from."""
         self.plan.on_program(self, container, process)
-        self._hash_new(process)
         if process.id.pid == 1 and container.mnt_ns not in self._places:
             return  # ECS's pause process: alone in its container, which nobody can write to
         if container.mnt_ns not in self._places:

@@ -92,7 +92,7 @@ def _wrong_with(source: Source) -> str | None:
     categories = (source.category, *source.categories.values())
     if not NAME.fullmatch(source.name):
         return "a name is of letters, digits, dot, dash and underscore"
-    if source.scheme not in ("file", "https", "s3"):
+    if ("://" in source.place and source.scheme not in ("https", "s3")) or not source.place:
         return f"{source.place!r} is neither a file nor https:// nor s3://"
     if not all(map(CATEGORY.fullmatch, categories)) or TRUSTED in categories:
         return "a category is a word such as `c2`; what is trusted has `trusted = true`"

@@ -9,12 +9,20 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, func, inspect, select
 
-from outrider_collector.store import enrolments, exports, fulltext, tokens
+from outrider_collector.store import collectors, enrolments, exports, fulltext, threat_lists, tokens
 from outrider_collector.store.database import writing
 from outrider_collector.store.tables import feed, metadata
 from outrider_wire.errors import ConfigError
 
-TABLES: Final = (feed, enrolments.enrolments, enrolments.subjects, tokens.tokens, exports.exports)
+TABLES: Final = (
+    feed,
+    enrolments.enrolments,
+    enrolments.subjects,
+    tokens.tokens,
+    exports.exports,
+    collectors.collectors,
+    threat_lists.threat_lists,
+)
 """Of each module that has tables, some: so all are known to `metadata`."""
 
 HEAD: Final = "0002"

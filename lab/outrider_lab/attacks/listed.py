@@ -10,7 +10,7 @@ from typing import Final
 from outrider_lab.attacks.scenario import NEW_BINARY, Scenario
 
 TRUSTED_NAME: Final = "good.c2.listed.example"
-TRUSTED_ADDRESS: Final = "192.0.2.218"
+TRUSTED_ADDRESS: Final = "198.51.100.218"
 
 _NAMES: Final = {
     "c2": "Backdoor:Runtime/C&CActivity.B!DNS",
@@ -22,12 +22,12 @@ _NAMES: Final = {
     "malicious": "Impact:Runtime/MaliciousDomainRequest.Reputation",
 }
 _ADDRESSES: Final = {
-    "c2": ("192.0.2.208/28", "192.0.2.211", "Backdoor:Runtime/C&CActivity.B"),
-    "mining": ("192.0.2.202", "192.0.2.202", "CryptoCurrency:Runtime/BitcoinTool.B"),
-    "tor": ("192.0.2.203", "192.0.2.203", "UnauthorizedAccess:Runtime/TorClient"),
-    "drop-point": ("192.0.2.204", "192.0.2.204", "Trojan:Runtime/DropPoint"),
-    "blackhole": ("192.0.2.205", "192.0.2.205", "Trojan:Runtime/BlackholeTraffic"),
-    "phishing": ("192.0.2.206", "192.0.2.206", "UnauthorizedAccess:Runtime/MaliciousIPCaller.Custom"),
+    "c2": ("198.51.100.208/28", "198.51.100.211", "Backdoor:Runtime/C&CActivity.B"),
+    "mining": ("198.51.100.202", "198.51.100.202", "CryptoCurrency:Runtime/BitcoinTool.B"),
+    "tor": ("198.51.100.203", "198.51.100.203", "UnauthorizedAccess:Runtime/TorClient"),
+    "drop-point": ("198.51.100.204", "198.51.100.204", "Trojan:Runtime/DropPoint"),
+    "blackhole": ("198.51.100.205", "198.51.100.205", "Trojan:Runtime/BlackholeTraffic"),
+    "phishing": ("198.51.100.206", "198.51.100.206", "UnauthorizedAccess:Runtime/MaliciousIPCaller.Custom"),
 }
 _FILES: Final = {
     "mining": ("#!/bin/sh\nsleep 0.3 # dig\n", "Impact:Runtime/CryptoMinerExecuted"),
@@ -96,7 +96,7 @@ UNLISTED: Final = (
     Scenario(
         name="unlisted-addresses",
         idea="an address beside a listed one, and one that is trusted within a listed network, are contacted",
-        command=f"{connect_to('192.0.2.207')} && {connect_to(TRUSTED_ADDRESS)}",
+        command=f"{connect_to('198.51.100.207')} && {connect_to(TRUSTED_ADDRESS)}",
     ),
     Scenario(
         name="unlisted-script",

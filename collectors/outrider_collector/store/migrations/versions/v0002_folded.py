@@ -30,7 +30,9 @@ def upgrade() -> None:
     _findings()
     _triage()
     _enrolment()
+    _threat_lists()
     _exports()
+    _collectors()
     fulltext.make_index(op.get_bind())
     takeover.fold_old_findings(op.get_bind())
     op.drop_table(takeover.OLD_FINDINGS)
@@ -190,6 +192,25 @@ def _enrolment() -> None:
         sa.Column("revoked_by", sa.Text, nullable=False),
     )
     enrolments.name_subjects(op.get_bind())
+
+
+def _threat_lists() -> None:
+    op.create_table(
+        "threat_lists",
+        sa.Column("version", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("digest", sa.String(64), nullable=False, index=True),
+        sa.Column("contents", sa.String(64), nullable=False),
+        sa.Column("document", sa.LargeBinary, nullable=False),
+    )
+
+
+def _collectors() -> None:
+    op.create_table(
+        "collectors",
+        sa.Column("collector", sa.String(64), primary_key=True),
+        sa.Column("alive_at_ns", sa.BigInteger, nullable=False),
+        sa.Column("heard_until_ns", sa.BigInteger, nullable=False),
+    )
 
 
 def _exports() -> None:
