@@ -48,6 +48,8 @@ POLL_S: Final = 1.0
 """How soon a new finding is noticed."""
 PROBE_AFTER: Final = 3
 """After so many failures in a row the finding behind the first is tried, too, in turn with it."""
+MAX_SUSPECTS: Final = 16
+"""Most findings that are remembered to have been tried in vain while a target is down; the latest."""
 LATER_FIRST_S: Final = 2.0
 LATER_LONGEST_S: Final = 300.0
 MAX_FAILED: Final = 10_000
@@ -221,6 +223,8 @@ class Pump:
             found = work.found[0]
             item = work.items.get(found.id)
             self._suspects[found.id] = (found, item, str(error))
+            if len(self._suspects) > MAX_SUSPECTS:
+                del self._suspects[next(iter(self._suspects))]
             if item is not None:  # let another have its turn
                 with writing(self._engine) as connection:
                     due_ns = self._wall() + int(wait_s * SECOND_NS)
