@@ -139,7 +139,7 @@ def test_a_batch_that_cannot_be_read_is_passed_over(tmp_path: Path, spool: Spool
     assert len(identities(tmp_path / "lake")) == len(story(1, NOON_NS))
 
 
-ROUNDS = 60
+ROUNDS = 40
 
 
 def run_until_killed(tmp_path: Path, after_s: float) -> None:
@@ -169,7 +169,7 @@ def time_a_flush(tmp_path: Path) -> float:
 
 
 def test_killed_at_any_moment_it_writes_everything_once(tmp_path: Path, spool: Spool) -> None:
-    """Sixty kills while it takes, writes and notes: each record is there, once, and every file is whole."""
+    """Forty kills while it takes, writes and notes: each record is there, once, and every file is whole."""
     chance = random.Random(5)
     tellers = [Teller(spool, number) for number in range(3)]
     expected = 0

@@ -15,8 +15,9 @@ from typing import Final
 
 import msgspec
 
+from outrider_collector.lake import merging
 from outrider_collector.lake.places import Lake
-from outrider_collector.lake.record import load_record
+from outrider_collector.lake.record import Merge, load_record
 from outrider_collector.lake.retention import EVERY_S, remove_expired
 from outrider_collector.lake.writer import LakeWriter, Limits
 from outrider_collector.spool import Frame, Place, Spool
@@ -52,6 +53,8 @@ class Follower:
         self._limits, self._keep_days, self._progress, self._clock_ns = limits, keep_days, progress, clock_ns
         self._tail = Tail(spool)
         self._swept_s = -EVERY_S
+        self._merged_s = -merging.EVERY_S
+        self._merges: Iterator[Merge] | None = None
 
     def run(self, stop: Event) -> None:
         """Follow until told to stop, then flush what was taken. Raises ValueError: the record cannot be read."""
@@ -60,6 +63,7 @@ class Follower:
             try:
                 idle = not self._step(writer)
                 self._sweep()
+                self._merge(writer)
             except OSError as error:
                 log.error("the lake cannot be written: %s", error)
                 stop.wait(RETRY_S)
@@ -95,6 +99,8 @@ class Follower:
         """A writer that goes on where the record says, after what was begun is done. Raises OSError, ValueError."""
         writer = LakeWriter(self._lake, self._collector, load_record(self._lake, self._collector), limits=self._limits)
         position = writer.record.position
+        if writer.record.merge is not None:
+            writer.merge(writer.record.merge)
         if writer.record.plan is not None:
             if position.file and not (self._spool / f"{position.file:016d}.spool").exists():
                 writer.abandon()
@@ -132,6 +138,22 @@ class Follower:
             self._tell(writer)
             gc.collect()
         return len(judged)
+
+    def _merge(self, writer: LakeWriter) -> None:
+        """Merge one hour's small files at a time: the spool must not wait for all of them."""
+        if writer.record.merge is not None:
+            writer.merge(writer.record.merge)
+        now_s = time.monotonic()
+        if self._merges is None and now_s - self._merged_s >= merging.EVERY_S:
+            self._merged_s = now_s
+            self._merges = merging.find_merges(self._lake, self._collector, self._clock_ns() // 1_000_000)
+        if self._merges is None or writer.record.plan is not None:
+            return
+        planned = next(self._merges, None)
+        if planned is None:
+            self._merges = None
+        else:
+            writer.merge(planned)
 
     def _sweep(self) -> None:
         now_s = time.monotonic()

@@ -10,6 +10,7 @@ What the writer keeps for itself lies under `_outrider/`: readers of lakes pass 
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -30,7 +31,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _FILE = re.compile(
     rf"{ROOT}/(?P<source>[a-z-]+)/region=(?P<region>[^/]+)/accountId=(?P<account>\d{{12}})"
-    r"/eventDay=(?P<day>\d{8})/(?P<hour>\d\d)-(?P<flush>[^/]+)\.parquet",
+    r"/eventDay=(?P<day>\d{8})/(?P<hour>\d\d)-(?P<collector>[A-Za-z0-9_-]+)"
+    r"-(?P<start>\d{8,}\.\d{10,})-(?P<end>\d{8,}\.\d{10,})\.parquet",
     re.ASCII,
 )
 
@@ -44,7 +46,7 @@ class Partition(Struct, frozen=True, order=True):
 
 
 class LakeFile(Struct, frozen=True):
-    """What a path says of its file. `start_ms` is the beginning of its hour."""
+    """What a path says of its file. `start_ms` is the beginning of its hour, `first` and `last` the spool's range."""
 
     path: str
     source: str
@@ -52,12 +54,24 @@ class LakeFile(Struct, frozen=True):
     account: str
     day: str
     start_ms: int
+    collector: str
+    first: Place
+    last: Place
+
+    @property
+    def group(self) -> tuple[str, str, str, int, str]:
+        """What files that may be merged have in common."""
+        return self.source, self.region, self.account, self.start_ms, self.collector
 
 
 def flush_name(collector: str, start: Place, end: Place) -> str:
     """The name of a flush: who wrote it, and of what range of which spool."""
-    safe = re.sub(r"[^A-Za-z0-9_-]", "-", collector)[:MAX_NAME]
-    return f"{safe}-{start.file:08d}.{start.offset:010d}-{end.file:08d}.{end.offset:010d}"
+    return f"{safe_name(collector)}-{start.file:08d}.{start.offset:010d}-{end.file:08d}.{end.offset:010d}"
+
+
+def safe_name(collector: str) -> str:
+    """A collector's name as it stands in names of files."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", collector)[:MAX_NAME]
 
 
 def path_of(lake_class: LakeClass, partition: Partition, flush: str) -> str:
@@ -74,7 +88,44 @@ def read_path(path: str) -> LakeFile:
         raise ValueError(f"no file of the lake: {path[-120:]!r}")
     start = datetime.strptime(match["day"] + match["hour"], "%Y%m%d%H").replace(tzinfo=UTC)
     start_ms = int((start - _EPOCH) / timedelta(milliseconds=1))
-    return LakeFile(path, match["source"], match["region"], match["account"], match["day"], start_ms)
+    first, last = (Place(*map(int, match[end].split("."))) for end in ("start", "end"))
+    return LakeFile(
+        path,
+        match["source"],
+        match["region"],
+        match["account"],
+        match["day"],
+        start_ms,
+        match["collector"],
+        first,
+        last,
+    )
+
+
+def read_paths(paths: Iterable[str]) -> list[LakeFile]:
+    """What the paths say that are of files of the lake; the others are somebody else's, or being written."""
+    files = []
+    for path in sorted(paths):
+        try:
+            files.append(read_path(path))
+        except ValueError:
+            continue
+    return files
+
+
+def standing(files: Sequence[LakeFile]) -> list[LakeFile]:
+    """The files but for those whose records another one has too: it was merged of them, and they are about to go."""
+    groups: dict[tuple[object, ...], list[LakeFile]] = {}
+    for file in files:
+        groups.setdefault(file.group, []).append(file)
+    found = []
+    for group in groups.values():
+        reached = Place(-1, 0)
+        for file in sorted(group, key=lambda each: (each.first, (-each.last.file, -each.last.offset))):
+            if file.last > reached:
+                found.append(file)
+                reached = file.last
+    return found
 
 
 def day_of(at_ms: int) -> str:
@@ -84,4 +135,4 @@ def day_of(at_ms: int) -> str:
 
 def record_path(collector: str) -> str:
     """Where a collector's writer notes how far it has come."""
-    return f"{CONTROL}/{re.sub(r'[^A-Za-z0-9_-]', '-', collector)[:MAX_NAME]}/commit.json"
+    return f"{CONTROL}/{safe_name(collector)}/commit.json"

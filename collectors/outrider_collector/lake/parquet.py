@@ -5,6 +5,7 @@ day reads little else. Within a row group rows are sorted by time, as Security L
 which most are, is sorted by time altogether.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 
 from outrider_collector.lake.classes import LakeClass
 from outrider_collector.lake.finishing import OriginColumns, finish
-from outrider_collector.lake.nesting import nest
+from outrider_collector.lake.nesting import nest, nested_schema
 
 MIN_GROUP_ROWS: Final = 16_384
 """A task with as many rows in a file has a row group of its own; smaller ones share."""
@@ -44,9 +45,8 @@ UNREPEATED: Final = frozenset(("raw_data", "metadata.uid", "unmapped.at_ns", "ti
 """Columns without a dictionary: hardly a value comes twice."""
 
 
-def cluster(rows: pa.Table, origins: OriginColumns) -> tuple[pa.Table, list[int]]:
-    """Unfinished rows in the order of their file, and how many are in each of its row groups."""
-    tasks = origins.columns["task_arn"].take(rows.column("origin").combine_chunks())
+def cluster(tasks: pa.Array, times: Any) -> tuple[pa.Array, list[int]]:
+    """The order of rows in their file, by their tasks and times, and how many are in each of its row groups."""
     found = pc.value_counts(tasks)
     values, counts = found.field("values"), found.field("counts").to_pylist()
     order = pc.sort_indices(values).to_pylist()
@@ -60,20 +60,34 @@ def cluster(rows: pa.Table, origins: OriginColumns) -> tuple[pa.Table, list[int]
         open_group = not alone
         sizes[-1] += counts[place]
         group_of[place] = len(sizes) - 1
-    keys = {"time": rows.column("time")}
-    if len(sizes) > 1:
-        groups = pa.array(group_of, pa.int32()).take(pc.index_in(tasks, values))
-        keys = {"group": groups} | keys
-    by = [(name, "ascending") for name in keys]
-    return rows.take(pc.sort_indices(pa.table(keys), by)), sizes
+    if len(sizes) == 1:
+        return pc.sort_indices(times), sizes
+    groups = pa.array(group_of, pa.int32()).take(pc.index_in(tasks, values))
+    keys = pa.table({"group": groups, "time": times})
+    return pc.sort_indices(keys, [("group", "ascending"), ("time", "ascending")]), sizes
 
 
 def encode(lake_class: LakeClass, rows: pa.Table, origins: OriginColumns) -> pa.Buffer:
     """The file of some unfinished rows."""
-    rows, sizes = cluster(rows, origins)
-    table = nest(finish(lake_class, rows, origins))
+    tasks = origins.columns["task_arn"].take(rows.column("origin").combine_chunks())
+    indices, sizes = cluster(tasks, rows.column("time"))
+    return _write(lake_class, nest(finish(lake_class, rows.take(indices), origins)), sizes)
+
+
+def merge(lake_class: LakeClass, files: Sequence[bytes]) -> pa.Buffer | None:
+    """One file of several; None where they are of another version, whose columns are not the same."""
+    tables = [pq.read_table(pa.BufferReader(file)) for file in files]
+    if any(table.schema != nested_schema(lake_class.columns) for table in tables):
+        return None
+    table = pa.concat_tables(tables)
+    tasks = pc.struct_field(table.column("unmapped"), "task_arn").combine_chunks()
+    indices, sizes = cluster(tasks, table.column("time"))
+    return _write(lake_class, table.take(indices), sizes)
+
+
+def _write(lake_class: LakeClass, table: pa.Table, sizes: Sequence[int]) -> pa.Buffer:
     sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, table.schema, **_options(lake_class, rows)) as writer:
+    with pq.ParquetWriter(sink, table.schema, **_options(lake_class, table)) as writer:
         at = 0
         for size in sizes:
             writer.write_table(table.slice(at, size), row_group_size=MAX_GROUP_ROWS)

@@ -115,11 +115,19 @@ class S3Lake:
         self.filesystem.delete_dir(f"{self.root}/{path}")
 
 
-def list_below(lake: Lake, path: str, *, recursive: bool = False) -> Iterator[tuple[str, bool]]:
-    """Names below a directory, relative to the root, and whether each is a directory; none where there is none."""
-    selector = fs.FileSelector(f"{lake.root}/{path}", allow_not_found=True, recursive=recursive)
+def list_below(lake: Lake, path: str) -> Iterator[tuple[str, bool]]:
+    """Names in a directory, relative to the root, and whether each is a directory; none where there is none."""
+    selector = fs.FileSelector(f"{lake.root}/{path}", allow_not_found=True)
     for info in lake.filesystem.get_file_info(selector):
         yield info.path.removeprefix(lake.root).lstrip("/"), info.type == fs.FileType.Directory
+
+
+def list_files(lake: Lake, path: str) -> Iterator[tuple[str, int]]:
+    """Files in a directory, relative to the root, with their sizes in bytes."""
+    selector = fs.FileSelector(f"{lake.root}/{path}", allow_not_found=True)
+    for info in lake.filesystem.get_file_info(selector):
+        if info.type == fs.FileType.File:
+            yield info.path.removeprefix(lake.root).lstrip("/"), info.size
 
 
 def _make_directory(directory: Path) -> None:

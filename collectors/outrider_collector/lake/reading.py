@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from outrider_collector.lake.classes import CLASSES, LakeClass
-from outrider_collector.lake.layout import DAY_MS, HOUR_MS, ROOT, LakeFile, day_of, read_path
+from outrider_collector.lake.layout import DAY_MS, HOUR_MS, ROOT, LakeFile, day_of, read_paths, standing
 from outrider_collector.lake.nesting import nested_schema
 from outrider_collector.lake.places import Lake, LocalLake, list_below
 from outrider_wire.errors import ConfigError, Unavailable
@@ -110,20 +110,10 @@ def find_files(lake: Lake, lake_class: LakeClass, since_ms: int, until_ms: int) 
             for day, _ in list_below(lake, account):
                 if first <= day.rpartition("=")[2] <= last:
                     found += [path for path, is_directory in list_below(lake, day) if not is_directory]
-    return [file for file in _read(found) if since_ms - HOUR_MS < file.start_ms < until_ms]
+    return [file for file in standing(read_paths(found)) if since_ms - HOUR_MS < file.start_ms < until_ms]
 
 
 def span_of_day(day_ms: int) -> tuple[int, int]:
     """The day a time is in."""
     start = day_ms // DAY_MS * DAY_MS
     return start, start + DAY_MS
-
-
-def _read(paths: Sequence[str]) -> list[LakeFile]:
-    files = []
-    for path in sorted(paths):
-        try:
-            files.append(read_path(path))
-        except ValueError:
-            continue  # somebody else's file, or one that is being written
-    return files

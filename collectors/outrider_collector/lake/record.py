@@ -24,11 +24,19 @@ class Plan(Struct, frozen=True):
     files: tuple[str, ...]
 
 
+class Merge(Struct, frozen=True):
+    """Small files of one hour that become one, and go when it is there."""
+
+    target: str
+    sources: tuple[str, ...]
+
+
 class Record(Struct, frozen=True):
     """Up to `position` the spool is in the lake."""
 
     position: Place = Place(0, 0)
     plan: Plan | None = None
+    merge: Merge | None = None
     version: int = VERSION
 
 

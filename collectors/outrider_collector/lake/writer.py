@@ -14,10 +14,11 @@ from outrider_collector.lake.finishing import OriginColumns
 from outrider_collector.lake.layout import HOUR_MS, Partition, flush_name, path_of
 from outrider_collector.lake.mapping import map_rows
 from outrider_collector.lake.memory import Memory
+from outrider_collector.lake.merging import do_merge
 from outrider_collector.lake.origins import NO_ACCOUNT, NO_REGION, Origin, batch_origin
 from outrider_collector.lake.parquet import encode
 from outrider_collector.lake.places import Lake
-from outrider_collector.lake.record import Plan, Record, save_record
+from outrider_collector.lake.record import Merge, Plan, Record, save_record
 from outrider_collector.lake.rows import Rows
 from outrider_collector.spool import Frame, Place
 from outrider_wire.batch import Batch, peek_header, read_events, read_findings
@@ -137,6 +138,12 @@ class LakeWriter:
             log.error("the spool no longer has what a flush of the lake was begun with: some of it may be missing")
             self._note(Record(plan.end))
             self._begin(plan.end)
+
+    def merge(self, planned: Merge) -> None:
+        """Make one file of several, so that a death half-way is found and ended. Raises OSError."""
+        self._note(Record(self.record.position, merge=planned))
+        do_merge(self._lake, planned)
+        self._note(Record(self.record.position))
 
     def _note(self, record: Record) -> None:
         save_record(self._lake, self._collector, record)
