@@ -65,6 +65,12 @@ class Indexer:
         """Up to where the spool is indexed."""
         return self._position
 
+    @property
+    def caught_up(self) -> bool:
+        """Whether what was on disk a moment ago is indexed."""
+        with self._turn:
+            return not (self._behind or self._in_hand)
+
     def start(self) -> None:
         """Begin where the store says. Raises StoreUnavailable."""
         try:
@@ -144,7 +150,7 @@ class Indexer:
             result = self._call(job)
         except WireError as error:
             _settle(job, error)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, OSError) as error:
             log.error("the store refuses: %s", error)
             _settle(job, StoreUnavailable("the store refuses"))
         else:
@@ -198,7 +204,7 @@ class Indexer:
     def _check(self, frame: Frame) -> Spooled | None:
         try:
             envelope = open_envelope(frame.data)
-            key = self._keys.find(envelope.agent)
+            key = self._keys.find(envelope.agent, patient=True)
             if key is None:
                 raise WireError("unknown-agent", "no such agent is known")
             return Spooled(verify_envelope(envelope, key.public_key), frame)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from msgspec import Struct
 from sqlalchemy import Connection, Engine
 
+from outrider_collector.limits import Limited
 from outrider_collector.store.agents import Agent, Status, load_agent, load_agents_since
 
 MAX_KEYS = 200_000
@@ -22,7 +23,7 @@ OVERLAP_NS = 10_000_000_000
 """News is asked for from so long before the newest known: clocks of collectors differ, transactions end late."""
 
 MISSES_PER_S = 200
-"""Most questions to the store a second about agents that nobody knows."""
+"""Most questions to the store a second about agents that are new here. Past it they are told to come back."""
 
 
 class Key(Struct, frozen=True, gc=False):
@@ -42,15 +43,20 @@ class KeyRing:
         self._newest_ns = 0
         self._second, self._misses = 0, 0
 
-    def find(self, agent: str) -> Key | None:
-        """The agent's key; the store is asked for one that is new here. Raises SQLAlchemyError."""
+    def find(self, agent: str, *, patient: bool = False) -> Key | None:
+        """The agent's key; the store is asked for one that is new here, however many were asked for if `patient`.
+
+        Raises:
+            Limited: too many were asked for in this second; whether this one is known is not known.
+            SQLAlchemyError: the store refuses.
+        """
         with self._lock:
             key = self._keys.get(agent)
             if key is not None:
                 self._keys.move_to_end(agent)
                 return key
-        if not self._may_ask():
-            return None
+        if not patient and not self._may_ask():
+            raise Limited(1.0)
         with self._engine.connect() as connection:
             found = load_agent(connection, agent)
         if found is not None:
