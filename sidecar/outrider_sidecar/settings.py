@@ -4,7 +4,6 @@ The environment wins over the file. Unknown keys are refused with the nearest kn
 is silently ignored would leave somebody unguarded.
 """
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_origin
@@ -148,6 +147,8 @@ def token_of(settings: Settings) -> str:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    import tomllib  # only where there is a file
+
     try:
         return tomllib.loads(path.read_text())
     except OSError as error:
