@@ -63,7 +63,7 @@ def test_a_mount_namespace_without_a_containers_cgroup_is_the_hosts_own(make_con
     os.waitpid(pid, 0)
     looking.end()
     assert looking.executed("sleep", service.mnt_ns)
-    own = next(event for event in looking.executed("true") if event.process.pid == pid)
+    own = next(event for event in looking.of(ProcessExecuted) if event.process.pid == pid)
     assert own.parent is not None
     assert own.parent.pid == os.getpid()
     assert own.mnt_ns == Path("/proc/self/ns/mnt").stat().st_ino

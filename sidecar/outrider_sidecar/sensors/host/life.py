@@ -97,10 +97,13 @@ class Life:
     def take(self, messages: Sequence[LifeMessage]) -> None:
         """Go through messages, and read what they tell of."""
         for message, is_over in _look_ahead(messages):
-            if message.what == "fork":
-                self._forked(message)
-            elif message.what == "exec":
+            if message.what == "exec":
                 self._executed(message, is_over=is_over)
+            elif message.what == "fork":
+                self._forked(message)
+            elif message.what == "thread":
+                if (live := self._people.by_pid.get(message.pid)) is not None:
+                    live.threaded = True
             else:
                 self._exited(message)
 
@@ -208,6 +211,7 @@ class Life:
         if live is None:
             return
         live.known_ns = message.at_ns
+        live.threaded = False
         self._forget_leaderless(live)
         began_ns = time.monotonic_ns()
         captured = self._gone(live) if is_over else self._capture(live)
@@ -227,7 +231,7 @@ class Life:
             return
         if message.at_ns <= live.known_ns or live.ended:
             return
-        if self._lives_on(live):
+        if live.threaded and self._lives_on(live):
             self._leaderless[live.pid] = (live, message)
             return
         live.ended = True
@@ -369,7 +373,7 @@ def _look_ahead(messages: Sequence[LifeMessage]) -> Iterable[tuple[LifeMessage, 
         found.append((message, message.pid in over))
         if message.what == "fork":
             over.discard(message.pid)
-        else:
+        elif message.what != "thread":
             over.add(message.pid)
     found.reverse()
     return found
