@@ -4,6 +4,7 @@ The process that is to be found waits for a line of input before it does what it
 from outside by its pid in the container: so its pid on the machine is known from the kernel and not from Outrider.
 """
 
+import itertools
 import sys
 import threading
 
@@ -37,6 +38,7 @@ time.sleep(0.7)
 peer.sendall(b"exit\\n")
 time.sleep(0.3)
 """
+PORTS = itertools.count(4700)
 LIBRARY = "cp -L \"$(ldconfig -p | sed -n 's/.*libz\\.so\\.1 .*=> //p' | head -n 1)\" /tmp/libexact.so"
 
 
@@ -84,7 +86,7 @@ def do(task: HostedTask, attack: Attack) -> int:
         process, pid = start(task, attack)
         release(process)
         return pid
-    host, port = task.attacker, free_port() if task.attacker == LOOPBACK else 4444
+    host, port = task.attacker, free_port() if task.attacker == LOOPBACK else next(PORTS)
     with task.beside_popen([sys.executable, "-c", LISTENER.format(host=host, port=port)]) as peer:
         peer.read_until(b"listening\n")
         process, pid = start(task, attack, host=host, port=port)
