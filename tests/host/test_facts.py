@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outrider_sidecar.sensors.host.facts import Opened, complete, grade_of, split_opened
+from outrider_sidecar.sensors.host.facts import Opened, complete, grade_of, name_opened, split_opened, take_opened
 from outrider_wire.events import Descriptor, FileFacts, ProcessExecuted, ProcessId
 
 WHO = ProcessId(7, 100)
@@ -32,25 +32,52 @@ GONE = ProcessExecuted(2, WHO, missing=("process",))
 WHOLE = ProcessExecuted(2, WHO, comm="true", exe=TRUE, argv=("true",), execfn="/bin/true", cwd="/", uid=0, euid=0)
 
 
+def opened(*files: FileFacts, execs: int = 1) -> list[Opened]:
+    return [name_opened(group) for group in split_opened(files, execs)]
+
+
 def test_one_exec_opens_its_program_and_its_linker() -> None:
     """A script comes before its interpreter, and linkers end each exec."""
-    assert split_opened([]) == []
-    assert split_opened([TRUE, LOADER]) == [Opened(TRUE)]
-    assert split_opened([SCRIPT, SH, LOADER]) == [Opened(SH, SCRIPT)]
-    assert split_opened([STATIC]) == [Opened(STATIC)]
-    assert split_opened([SCRIPT, STATIC]) == [Opened(STATIC, SCRIPT)]
-    assert split_opened([LOADER]) == [Opened(LOADER)]
+    assert opened() == []
+    assert opened(TRUE, LOADER) == [Opened(TRUE)]
+    assert opened(SCRIPT, SH, LOADER) == [Opened(SH, SCRIPT)]
+    assert opened(STATIC) == [Opened(STATIC)]
+    assert opened(SCRIPT, STATIC) == [Opened(STATIC, SCRIPT)]
+    assert opened(LOADER) == [Opened(LOADER)]
 
 
 def test_several_execs_are_told_apart() -> None:
     """Each exec of a chain has its own program."""
-    assert split_opened([SH, LOADER, TRUE, LOADER], 2) == [Opened(SH), Opened(TRUE)]
-    assert split_opened([STATIC, STATIC], 2) == [Opened(STATIC), Opened(STATIC)]
+    assert opened(SH, LOADER, TRUE, LOADER, execs=2) == [Opened(SH), Opened(TRUE)]
+    assert opened(STATIC, STATIC, execs=2) == [Opened(STATIC), Opened(STATIC)]
+
+
+def test_each_exec_takes_what_it_opened() -> None:
+    """What was opened for the next exec is left for it."""
+    first, rest = take_opened([SH, LOADER, TRUE, LOADER], SH)
+    assert (first, rest) == (Opened(SH), [TRUE, LOADER])
+    assert take_opened(rest, FileFacts("")) == (Opened(TRUE), [])
+
+
+def test_what_was_read_late_may_be_of_the_next_exec() -> None:
+    """A program that a later exec opened is not this one's; one that was read at once is believed."""
+    files = [SH, LOADER, TRUE, LOADER]
+    assert take_opened(files, TRUE) == (Opened(SH), [TRUE, LOADER])
+    assert take_opened(files, TRUE, is_late=False) == (None, [])
+    event, grade = complete(WHOLE, Opened(SH), BEFORE)
+    assert (event.exe, event.argv, grade) == (SH, (), "completed")
+
+
+def test_a_program_where_nobody_watches_is_believed() -> None:
+    """Only its linker was seen to be opened: what was read stands, and nothing is left over."""
+    hidden = FileFacts("/memfd:x (deleted)")
+    assert take_opened([LOADER], hidden) == (None, [])
+    assert take_opened([LOADER, TRUE, LOADER], TRUE) == (None, [])
 
 
 def test_what_was_read_in_time_is_whole() -> None:
     """Nothing is put beside what was read of the process itself."""
-    assert complete(WHOLE, Opened(SH), BEFORE) == (WHOLE, "whole")
+    assert complete(WHOLE, Opened(TRUE), BEFORE) == (WHOLE, "whole")
 
 
 def test_a_program_that_is_gone_is_known_by_what_it_opened() -> None:
@@ -90,9 +117,10 @@ FILES = st.sampled_from([LOADER, TRUE, SH, SCRIPT, STATIC])
 @given(st.lists(FILES, max_size=12), st.integers(1, 5))
 def test_no_file_is_lost_or_made_up(files: list[FileFacts], execs: int) -> None:
     """Every program told of was opened."""
-    for opened in split_opened(files, execs):
-        assert opened.exe in files
-        assert opened.script is None or opened.script in files
+    assert [file for group in split_opened(files, execs) for file in group] == files
+    for each in opened(*files, execs=execs):
+        assert each.exe in files
+        assert each.script is None or each.script in files
 
 
 def test_grades() -> None:

@@ -293,6 +293,37 @@ def test_ends_with_its_supervisor(connector) -> None:
         os.close(fd)
 
 
+STORM = """
+import os, sys, time
+began = time.perf_counter()
+for number in range(int(sys.argv[1])):
+    time.sleep(max(0, began + number / 1000 - time.perf_counter()))
+    os.waitpid(os.posix_spawn("/bin/true", ["true", str(number)], {}), 0)
+"""
+
+
+def test_none_of_a_thousand_programs_a_second_is_missed(container, look) -> None:
+    """Every start, program and end of a storm is told of once, in order, and with what was to be had of it."""
+    looking = look()
+    workers = [container.spawn(*PYTHON, STORM, "700") for _ in range(3)]
+    for pid in workers:
+        assert container.wait(pid) == 0
+    looking.end()
+    parents = {e.process for e in looking.of(ProcessExecuted) if e.process.pid in workers}
+    programs = [e for e in looking.of(ProcessExecuted) if e.parent in parents]
+    assert len(programs) == len({e.process for e in programs}) == 2100
+    assert {e.exe.path.rpartition("/")[2] for e in programs} <= {"true", ""}
+    assert {e.mnt_ns for e in programs} == {container.mnt_ns}
+    told = {e.process for e in programs}
+    assert sum(e.process in told for e in looking.of(ProcessStarted)) == 2100
+    assert sum(e.process in told and e.status == 0 for e in looking.of(ProcessExited)) == 2100
+    assert looking.of(SightLost) == []
+    heartbeat = looking.heartbeat
+    poor = sum(not e.exe.path for e in looking.of(ProcessExecuted))
+    assert heartbeat[Slot.EXECS_POOR] <= poor
+    assert heartbeat[Slot.EXECS_SEEN] <= len(looking.of(ProcessExecuted))
+
+
 def test_a_debugger_may_trace_what_is_guarded(container, look) -> None:
     """Nobody is traced: a guarded program may ask for a tracer of its own."""
     looking = look()

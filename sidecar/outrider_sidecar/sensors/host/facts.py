@@ -20,6 +20,8 @@ Grade = Literal["whole", "completed", "poor"]
 
 MINOR: Final = frozenset(("cgroup", "sockets", "script"))
 """Facts that may be missing of a program that was read in time."""
+MAX_LEFT: Final = 32
+"""Most files that are kept for execs that are not told of yet."""
 _SET_ID: Final = 0o6000
 
 
@@ -30,35 +32,62 @@ class Opened(Struct, frozen=True, gc=False):
     script: FileFacts | None = None
 
 
-def split_opened(files: Sequence[FileFacts], execs: int = 1) -> list[Opened]:
-    """The execs that a list of files opened for exec stands for, in their order; `execs` is how many were told of.
+def split_opened(files: Sequence[FileFacts], execs: int = 1) -> list[list[FileFacts]]:
+    """The files that a process opened for exec, by exec; `execs` is how many were told of.
 
     The kernel opens the script if it is one, then the interpreter or program, then its dynamic linker. Programs
     without one cannot be told from a script and its interpreter, but by their number.
     """
     if 1 < execs == len(files) and not any(is_linker(file.path) for file in files):
-        return [Opened(file) for file in files]
-    found: list[Opened] = []
-    group: list[FileFacts] = []
+        return [[file] for file in files]
+    found: list[list[FileFacts]] = [[]]
     for file in files:
-        if is_linker(file.path) and group:
-            found.append(_opened(group))
-            group = []
-        else:
-            group.append(file)
-    if group:
-        found.append(_opened(group))
-    return found
+        found[-1].append(file)
+        if is_linker(file.path):
+            found.append([])
+    return [group for group in found if group]
 
 
-def _opened(group: list[FileFacts]) -> Opened:
-    return Opened(group[-1], group[0] if len(group) > 1 else None)
+def name_opened(group: Sequence[FileFacts]) -> Opened:
+    """Which of the files of one exec is what. Whoever opened a linker alone runs that."""
+    programs = [file for file in group if not is_linker(file.path)] or group[:1]
+    return Opened(programs[-1], programs[0] if len(programs) > 1 else None)
+
+
+def take_opened(
+    files: Sequence[FileFacts], exe: FileFacts, *, later: int = 0, is_late: bool = True
+) -> tuple[Opened | None, list[FileFacts]]:
+    """What the exec opened that is told of now, if that is known, and what is left for the next ones.
+
+    `exe` is the program that was read, perhaps `is_late`, `later` how many execs of the same process wait behind it.
+    What was read late and was opened by a later exec, even one whose message is yet to come, is not of this one.
+    """
+    groups = split_opened(files, later + 1)
+    if not groups:
+        return None, []
+    first = name_opened(groups[0])
+    rest = [file for group in groups[1:] for file in group][-MAX_LEFT:]
+    if not exe.path or _is_same(first.exe, exe):
+        return first, rest
+    is_of_later = any(_is_same(name_opened(group).exe, exe) for group in groups[1:])
+    if is_late and is_of_later and not is_linker(first.exe.path):
+        return first, rest
+    return None, []  # what it ran lies where nobody watches: whose the rest is cannot be told
+
+
+def _is_same(one: FileFacts, other: FileFacts) -> bool:
+    return one.path == other.path or (one.dev, one.ino) == (other.dev, other.ino) != (0, 0)
 
 
 def complete(
     event: ProcessExecuted, opened: Opened | None, before: ProcessExecuted | None
 ) -> tuple[ProcessExecuted, Grade]:
-    """The record of an exec as far as it is known; `before` is what the process ran before, or its parent."""
+    """The record of an exec as far as it is known; `before` is what the process ran before, or its parent.
+
+    Where it opened another program than was read, all that was read is of another exec.
+    """
+    if opened is not None and event.exe.path and not _is_same(opened.exe, event.exe):
+        event = ProcessExecuted(event.at_ns, event.process, event.parent, missing=("process",), sensor=event.sensor)
     event = msgspec.structs.replace(event, missing=_unread(event))
     if not event.exe.path and opened is not None:
         missing = tuple(what for what in event.missing if what != "exe")

@@ -9,8 +9,9 @@ Facts that shape this file:
 - A message may be read long after what it tells of. Where a later exec or the end of the same process waits already,
   nothing of the earlier program can be read: what /proc says is of the later one.
 - The exec message comes some 100 us after the new program is in place. So what was read for one exec may be of the next
-  one, whose message is yet to come; that is why nothing is told for some milliseconds. Where a stack begins is random,
-  and tells two programs apart: the same place twice means that the same program was read twice.
+  one, whose message is yet to come; that is why nothing is told for some milliseconds, and longer where it was read
+  late. Where a stack begins is random, and tells two programs apart: the same place twice means that the same program
+  was read twice. What the process opened to be executed tells, too (see facts.py).
 - A pid may have been given to another by then: what was read counts only if the start time is that of the fork.
 - What was read of a process by looking (`known_ns`) is newer than messages of an earlier time: those are left out.
 - Whoever enters a container does so without a message; his first exec there is what is told, with no parent.
@@ -29,7 +30,8 @@ from outrider_sidecar.linux.proc_connector import LifeMessage
 from outrider_sidecar.linux.procfs import read_stat
 from outrider_sidecar.sensors.host.census import Census
 from outrider_sidecar.sensors.host.clock import Clock
-from outrider_sidecar.sensors.host.facts import split_opened
+from outrider_sidecar.sensors.host.facts import name_opened, split_opened
+from outrider_sidecar.sensors.host.haste import Haste
 from outrider_sidecar.sensors.host.options import LookoutOptions, Marks
 from outrider_sidecar.sensors.host.people import Live, People
 from outrider_sidecar.sensors.host.tell import Teller
@@ -41,8 +43,10 @@ MAX_LEADERLESS: Final = 256
 MAX_ANCESTORS: Final = 8
 """How far up it is looked whether a process is one of Outrider's own."""
 
-NEAR_NS: Final = 2_000_000
-"""An exec message is this near to the moment its program was in place."""
+NEAR_NS: Final = 20_000_000
+"""An exec message is this near to the moment its program was in place, also where the process had to wait between."""
+PROMPT_NS: Final = 200_000
+"""No program of the ordinary kind gets to start another one within this."""
 
 
 class Pending:
@@ -64,6 +68,11 @@ class Pending:
         self.captured = captured
         self.born_ns = born_ns
         self.read_ns = read_ns
+
+    @property
+    def is_late(self) -> bool:
+        """Whether what was read may be of another program that was started since."""
+        return self.read_ns[1] - self.message.at_ns > PROMPT_NS
 
 
 class Life:
@@ -89,6 +98,9 @@ class Life:
         self._marks = marks
         self._clock = clock
         self._teller = teller
+        self.haste = Haste()
+        self.is_late = False
+        """Whether something that waits to be told was read so late that it may be of another program."""
         self._own = frozenset((supervisor_pid or os.getpid(), os.getpid()))
         self._pending: list[Pending] = []
         self._last_exec: dict[int, Pending] = {}
@@ -110,6 +122,7 @@ class Life:
     def tell(self) -> None:
         """Tell of all that was taken since the last call."""
         pending, self._pending = self._pending, []
+        self.is_late = False
         later = Counter(each.message.pid for each in pending if each.message.what == "exec")
         for each in pending:
             message = each.message
@@ -214,12 +227,14 @@ class Life:
         live.threaded = False
         self._forget_leaderless(live)
         began_ns = time.monotonic_ns()
+        self.haste.note(began_ns - message.at_ns)
         captured = self._gone(live) if is_over else self._capture(live)
         captured.at_ns = self._clock.epoch(message.at_ns)
         before = self._last_exec.get(live.pid)
         if before is not None and before.live is live and _is_of_next(before, message, captured):
             before.captured = self._gone(live, at_ns=before.captured.at_ns if before.captured else 0)
         each = Pending(message, live, captured, read_ns=(began_ns, time.monotonic_ns()))
+        self.is_late |= each.is_late
         self._last_exec[live.pid] = each
         self._pending.append(each)
 
@@ -259,17 +274,17 @@ class Life:
         if each.live is not None and each.captured is not None:
             if self._last_exec.get(each.live.pid) is each:
                 del self._last_exec[each.live.pid]
-            self._teller.executed(each.live, each.captured, later)
+            self._teller.executed(each.live, each.captured, later=later, is_late=each.is_late)
             return
         live = self._place_gone(each.message, each.born_ns)
         if live is not None:
             captured = self._gone(live, at_ns=self._clock.epoch(each.message.at_ns))
-            self._teller.executed(live, captured, later)
+            self._teller.executed(live, captured, later=later, is_late=True)
 
     def _place_gone(self, message: LifeMessage, born_ns: int) -> Live | None:
         """One who was gone before it was seen where he was: the device of what he ran may tell."""
-        opened = split_opened(self._marks.opened_by(message.pid))
-        mnt_ns = self._census.by_device(opened[-1].exe.dev) if opened else 0
+        groups = split_opened(self._marks.opened_by(message.pid))
+        mnt_ns = self._census.by_device(name_opened(groups[-1]).exe.dev) if groups else 0
         if not mnt_ns or not born_ns:
             return None
         live = Live(message.pid, message.at_ns, born_ns=born_ns)
@@ -358,9 +373,11 @@ def _is_of_next(before: Pending, message: LifeMessage, captured: Captured) -> bo
     if message.at_ns > ended_ns + NEAR_NS:
         return False
     earlier = before.captured
-    if earlier is None or earlier.birth is None or captured.birth is None or not earlier.stack.execfn:
-        return True  # its own stack was not there to be read any more, or nothing is there to compare it with
-    return earlier.birth.stack == captured.birth.stack
+    if earlier is None or earlier.birth is None or not earlier.stack.execfn:
+        return True  # its own stack was not there to be read any more
+    if captured.birth is not None:
+        return earlier.birth.stack == captured.birth.stack
+    return before.is_late
 
 
 def _look_ahead(messages: Sequence[LifeMessage]) -> Iterable[tuple[LifeMessage, bool]]:

@@ -24,6 +24,7 @@ from outrider_sidecar.sensors.host.walk import Walk
 from outrider_sidecar.watchdog import Overseer
 
 HOLD_NS: Final = 2_000_000
+HOLD_LATE_NS: Final = 20_000_000
 BUSY_NS: Final = 20_000_000
 """So long after a message only execs wake: the rest is read with them, or at the end of this time."""
 CHORES_EVERY_NS: Final = 50_000_000
@@ -75,8 +76,8 @@ class Lookout:
         self._sweep_at_ns = time.monotonic_ns() + int(options.sweep_s * 1e9)
         self._chores_at_ns = 0
         self._tell_at_ns = 0
+        self._held_ns = 0
         self._busy_until_ns = 0
-        self._has_news = False
         self._tick_ns = int(options.tick_s * 1e9)
         self.stopping = False
 
@@ -93,12 +94,12 @@ class Lookout:
             if self._tell_at_ns:
                 execs.poll(self._until_ms(self._tell_at_ns, now_ns))
             elif now_ns < self._busy_until_ns:
-                self._has_news |= bool(busy.poll(self._until_ms(self._busy_until_ns, now_ns)))
+                self._gather(busy.poll(self._until_ms(self._busy_until_ns, now_ns)))
             else:
-                self._has_news |= bool(calm.poll(self._until_ms(now_ns + self._tick_ns, now_ns)))
+                self._gather(calm.poll(self._until_ms(now_ns + self._tick_ns, now_ns)))
             self.take()
             now_ns = time.monotonic_ns()
-            if self._tell_at_ns <= now_ns and (self._tell_at_ns or self._has_news):
+            if 0 < self._tell_at_ns <= now_ns:
                 self.tell()
             if self._is_walking and not self._tell_at_ns:
                 self._go_on_walking()
@@ -107,6 +108,17 @@ class Lookout:
                 self._do_chores(now_ns)
         self.take()
         self.tell()
+
+    def _gather(self, ready: list[tuple[int, int]]) -> None:
+        """What happens to files is told of as late as the rest: many events at a time cost a fraction."""
+        if ready:
+            self._hold(time.monotonic_ns())
+
+    def _hold(self, now_ns: int) -> None:
+        """Tell in a moment of what there is, and later where something was read late."""
+        if not self._tell_at_ns:
+            self._held_ns = now_ns
+        self._tell_at_ns = self._held_ns + (HOLD_LATE_NS if self._life.is_late else HOLD_NS)
 
     def _until_ms(self, at_ns: int, now_ns: int) -> float:
         """How long may be slept: not at all where there is something to do."""
@@ -123,11 +135,11 @@ class Lookout:
                 self._last_message_ns = messages[-1].at_ns
                 now_ns = time.monotonic_ns()
                 self._busy_until_ns = now_ns + BUSY_NS
-                if self._life.is_holding and not self._tell_at_ns:
-                    self._tell_at_ns = now_ns + HOLD_NS
+                if self._life.is_holding:
+                    self._hold(now_ns)
             if not self._connector.has_more:
                 break
-            if self._tell_at_ns and self._tell_at_ns < time.monotonic_ns():
+            if 0 < self._tell_at_ns < time.monotonic_ns():
                 self.tell()
         if self._connector.overrun:
             self.tell()
@@ -136,7 +148,6 @@ class Lookout:
     def tell(self) -> None:
         """Tell of what was taken, and before it of files."""
         self._tell_at_ns = 0
-        self._has_news = False
         self._marks.drain(self._outlet.put)
         self._life.tell()
         self._outlet.flush()
@@ -164,6 +175,7 @@ class Lookout:
     def _do_chores(self, now_ns: int) -> None:
         self._heartbeat.beat(Slot.TRACER_BEAT, now_ns)
         self._clock.set()
+        self._life.haste.review(now_ns)
         if self._overseer.is_gone(self._heartbeat, now_ns):
             self.stopping = True
         self._tell_of_forks(now_ns)

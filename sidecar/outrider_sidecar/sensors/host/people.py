@@ -7,7 +7,7 @@ the same but for the microseconds between the two.
 
 from typing import Final
 
-from outrider_wire.events import Descriptor, ProcessExecuted, ProcessId
+from outrider_wire.events import Descriptor, FileFacts, ProcessExecuted, ProcessId
 
 MAX_PEOPLE: Final = 65_536
 MAX_STRANGERS: Final = 8_192
@@ -18,7 +18,19 @@ class Live:
     """One process. Times are CLOCK_MONOTONIC; what a message told of before `known_ns` is known already."""
 
     __slots__ = (
-        *("born_ns", "ended", "exe", "known_ns", "mnt_ns", "parent", "parent_process", "pid", "pidfd", "process"),
+        *(
+            "born_ns",
+            "ended",
+            "exe",
+            "known_ns",
+            "mnt_ns",
+            "opened",
+            "parent",
+            "parent_process",
+            "pid",
+            "pidfd",
+            "process",
+        ),
         *("runs", "stdio", "threaded", "told"),
     )
 
@@ -39,6 +51,8 @@ class Live:
         self.stdio: tuple[Descriptor, ...] = parent.stdio if parent else ()
         self.runs: ProcessExecuted | None = parent.runs if parent else None
         """What it, or before its first exec its parent, was told to run."""
+        self.opened: list[FileFacts] = []
+        """What it opened for execs that were not told of yet."""
         self.pidfd = -1
 
 

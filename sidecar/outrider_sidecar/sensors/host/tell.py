@@ -13,7 +13,7 @@ from outrider_sidecar.linux.procfs import PROC, read_stat
 from outrider_sidecar.sensors.attach.outlet import SENSE, Outlet
 from outrider_sidecar.sensors.host.census import Census
 from outrider_sidecar.sensors.host.clock import Clock
-from outrider_sidecar.sensors.host.facts import complete, split_opened
+from outrider_sidecar.sensors.host.facts import complete, take_opened
 from outrider_sidecar.sensors.host.options import Marks
 from outrider_sidecar.sensors.host.people import Live, People
 from outrider_wire.errors import ProcessGone, Unavailable
@@ -72,19 +72,18 @@ class Teller:
         at_ns = self._clock.epoch(live.born_ns or live.known_ns)
         self._outlet.put(ProcessStarted(at_ns, process, parent, mnt_ns=live.mnt_ns))
 
-    def executed(self, live: Live, captured: Captured, later: int) -> None:
-        """Tell of a program that was started; `later` execs of the same process follow it at once."""
+    def executed(self, live: Live, captured: Captured, *, later: int, is_late: bool) -> None:
+        """Tell of a program that was started; `later` execs of the same process are told of at once after it.
+
+        `is_late`: it was read so late that it may be another program.
+        """
         self.started(live)
         event = captured.event(self._parent(live))
-        if not event.exe.path:
-            found = split_opened(self._marks.opened_by(live.pid), later + 1)
-            opened = found[-1 - later] if len(found) > later else None
-        else:
-            opened = None
+        files = [*live.opened, *self._marks.opened_by(live.pid)]
+        opened, live.opened = take_opened(files, event.exe, later=later, is_late=is_late)
+        self._marks.forget(live.pid)
         event, grade = complete(event, opened, live.runs)
         event = msgspec.structs.replace(event, process=self.identify(live), mnt_ns=event.mnt_ns or live.mnt_ns)
-        if not later:
-            self._marks.forget(live.pid)
         self.counts.seen += 1
         setattr(self.counts, grade, getattr(self.counts, grade) + 1)
         live.runs = event
