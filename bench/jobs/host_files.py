@@ -1,6 +1,7 @@
 """A container in small that makes files when told to: a mount namespace of its own, an overlay on a tmpfs.
 
-Each line on stdin is a number of files; the answer is how many seconds they took. The files are deleted afterwards.
+Each line on stdin is a number of files; the answer is how many seconds they took, and of
+processor time. The files are deleted afterwards.
 """
 
 import ctypes
@@ -45,21 +46,21 @@ def enter(base: str) -> None:
     os.chdir("/bench")
 
 
-def create(count: int) -> float:
-    """Make so many files, one byte in each."""
+def create(count: int) -> tuple[float, float]:
+    """Make so many files, one byte in each: seconds, and seconds of processor time."""
     Path("files").mkdir()
-    began_s = time.perf_counter()
+    began_s, began_cpu_s = time.perf_counter(), time.process_time()
     for number in range(count):
         fd = os.open(f"files/{number}", os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o644)
         os.write(fd, b"x")
         os.close(fd)
-    return time.perf_counter() - began_s
+    return time.perf_counter() - began_s, time.process_time() - began_cpu_s
 
 
 if __name__ == "__main__":
     enter(sys.argv[1])
     print(os.getpid(), flush=True)
     for line in sys.stdin:
-        print(create(int(line)), flush=True)
+        print(*create(int(line)), flush=True)
         shutil.rmtree("files")
         print("gone", flush=True)
