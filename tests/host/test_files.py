@@ -284,6 +284,19 @@ def test_twenty_thousand_creations_are_all_told(make: Make, watch: Watch) -> Non
     assert not any(isinstance(event, SightLost) for event in watch.events)
 
 
+def test_layers_that_nobody_shows_are_left_to_inotify(make: Make, watch: Watch) -> None:
+    """Where the mounter's namespace cannot be had any more it is said so, and reads and execs are seen all the same."""
+    container = make(layers="tmpfs")
+    container.process.kill()  # the mounter; what it mounted for the container stays
+    container.process.wait()
+    watch.add(container)
+    told = watch.watched(container)
+    assert told.sensor == "" and "upper directory" in told.reason, told
+    container.do("put('/tmp/unseen'); open('/etc/shadow').read()")
+    watch.settle()
+    assert [(e.change, e.file.path) for e in watch.changes(container)] == [("opened", "/etc/shadow")]
+
+
 def test_a_loss_is_counted_exactly_and_made_good(make: Make) -> None:
     """What is let go past the bound is counted to the event; the scripts among it are found in the layers."""
     with watching(Bounds(opens=50, taken_opens=128, taken_names_bytes=8_192)) as watch:

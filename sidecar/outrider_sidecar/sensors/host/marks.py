@@ -36,6 +36,8 @@ SENSOR: Final = "fanotify"
 
 STEPS_EACH_TURN: Final = 16
 """Directories gone through in one turn, some 2 ms."""
+TURN_S: Final = 0.03
+"""After this a turn takes no further batch."""
 TAKE_EVERY: Final = 128
 """Changes told of between two looks at the queues, some 3 ms."""
 CTIME_GRAIN_NS: Final = 20_000_000
@@ -118,30 +120,42 @@ class FileMarks:
         if self._queues is not None:
             self._queues.reader.forget(pid)
 
-    def drain(self, emit: Emit) -> bool:
-        """Tell of what happened so far, as much as one turn allows; whether that was all. Else another is asked for."""
+    def drain(self, emit: Emit) -> None:
+        """Tell of all that happened so far; in a storm of as much as TURN_S allows, and another turn is asked for."""
         self._pace.begin_turn()
         for event in self._take_told():
             emit(event)
         queues = self._queues
         if queues is None:
-            return True
+            return
         self._places.clear()
         began_ns = self._clock()
-        queues.take_in()
-        batch = queues.next()
-        if batch is not None:
-            self._tell_batch(batch, queues, emit)
+        had_events = self._tell_waiting(queues, emit)
         if not queues.is_waiting:
             self._empty_ns = began_ns
         elif queues.is_past_bounds():
             self._shed(queues, emit)
         self._search(emit)
         self._end_turn()
-        self._pace.end_turn(had_events=batch is not None)
+        self._pace.end_turn(had_events=had_events)
         if queues.is_waiting:
             self._pace.ring()
-        return not queues.is_waiting
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the last turn left something to be told of."""
+        return self._queues is not None and self._queues.is_waiting
+
+    def _tell_waiting(self, queues: Queues, emit: Emit) -> bool:
+        until_s = time.monotonic() + TURN_S
+        queues.take_in()
+        had_events = False
+        while (batch := queues.next()) is not None:
+            had_events = True
+            self._tell_batch(batch, queues, emit)
+            if time.monotonic() >= until_s:
+                break
+        return had_events
 
     def close(self) -> None:
         """Give everything back."""
