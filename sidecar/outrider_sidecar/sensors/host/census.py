@@ -4,6 +4,10 @@ A process is in a container when its mount namespace is not the machine's own an
 id. A systemd service with mounts of its own is no container: it has no such id. Once a namespace is known to be a
 container's, whoever enters it is in that container, whatever cgroup he came from.
 
+A runtime's process that is on its way into a container has the container's cgroup already and the runtime's mount
+namespace still. That is the machine's own, or where the runtime has mounts of its own, one with the machine's root:
+no container has that.
+
 Inode numbers of namespaces are used again, so a container is forgotten with its last process, and that a namespace is
 no container's is never remembered, but of the machine's and our own.
 """
@@ -30,6 +34,7 @@ class Census:
         own = self.read_namespace(os.getpid())
         self.own_ns = own if own != self.host_ns else 0
         """Ours, where it is not the machine's: Outrider is a container itself, and tells nothing of that one."""
+        self._machines_root = self._read_machines_root()
         self._counts: dict[int, int] = {}
         self._devices: dict[int, int] = {}
 
@@ -40,11 +45,22 @@ class Census:
         except OSError:
             return 0
 
+    def _read_machines_root(self) -> tuple[int, int]:
+        for pid in (1, KTHREADD):
+            try:
+                root = os.stat(f"{self._proc}/{pid}/root")
+                return root.st_dev, root.st_ino
+            except OSError:
+                continue
+        return 0, 0
+
     def is_container(self, mnt_ns: int, pid: int) -> bool:
         """Whether a mount namespace, read of `pid`, is a container's."""
         if mnt_ns in (0, self.host_ns, self.own_ns):
             return False
-        return mnt_ns in self._counts or bool(self._container_of(self._cgroup(pid)))
+        if mnt_ns in self._counts:
+            return True
+        return bool(self._container_of(self._cgroup(pid))) and not self._has_machines_root(pid)
 
     def enter(self, mnt_ns: int, pid: int) -> bool:
         """Count a process in; whether it is the first of its container."""
@@ -78,6 +94,13 @@ class Census:
     def containers(self) -> list[int]:
         """The mount namespaces of all containers."""
         return list(self._counts)
+
+    def _has_machines_root(self, pid: int) -> bool:
+        try:
+            root = os.stat(f"{self._proc}/{pid}/root")
+        except OSError:
+            return False
+        return (root.st_dev, root.st_ino) == self._machines_root
 
     def _cgroup(self, pid: int) -> str:
         try:
