@@ -47,11 +47,10 @@ class Told(Struct):
     """As much of an event as is counted."""
 
     event: str
-    comm: str = ""
+    sense: str = ""
     mnt_ns: int = 0
     missing: tuple[str, ...] = ()
     exe: dict[str, object] = {}
-    lost: int | None = None
 
 
 class Guard:
@@ -109,7 +108,7 @@ def _count_events(read_fd: int, count_fd: int, mnt_ns: int) -> None:
 
 
 def _names(told: Told, mnt_ns: int) -> Iterator[str]:
-    if told.event == "SightLost":
+    if told.event == "SightLost" and told.sense == "process":
         yield "lost"
     elif told.mnt_ns == mnt_ns and told.event == "ProcessExecuted":
         if not told.exe.get("path"):

@@ -20,8 +20,6 @@ Grade = Literal["whole", "completed", "poor"]
 
 MINOR: Final = frozenset(("cgroup", "sockets", "script"))
 """Facts that may be missing of a program that was read in time."""
-MAX_LEFT: Final = 32
-"""Most files that are kept for execs that are not told of yet."""
 _SET_ID: Final = 0o6000
 
 
@@ -32,65 +30,66 @@ class Opened(Struct, frozen=True, gc=False):
     script: FileFacts | None = None
 
 
-def split_opened(files: Sequence[FileFacts], execs: int = 1) -> list[list[FileFacts]]:
-    """The files that a process opened for exec, by exec; `execs` is how many were told of.
+class Match(Struct, frozen=True, gc=False):
+    """What the files that a process opened say of an exec: what it opened, if that is certain; whether what was read
+    of the process may be believed; and which of the files are of the next execs."""
 
-    The kernel opens the script if it is one, then the interpreter or program, then its dynamic linker. Programs
-    without one cannot be told from a script and its interpreter, but by their number.
+    opened: Opened | None = None
+    is_believed: bool = True
+    rest: tuple[FileFacts, ...] = ()
+
+
+def match_opened(files: Sequence[FileFacts], event: ProcessExecuted, *, later: int = 0, is_late: bool = True) -> Match:
+    """Compare what was read of an exec, perhaps `is_late`, with what the process opened since the last one.
+
+    The kernel opens the script if it is one, then the interpreter or program, then its dynamic linker. Fanotify tells
+    of a file once for several openings that wait to be read, so of execs in quick succession (`later` wait behind this
+    one) only the first program is certain, and only where a linker stands behind it.
     """
-    if 1 < execs == len(files) and not any(is_linker(file.path) for file in files):
-        return [[file] for file in files]
-    found: list[list[FileFacts]] = [[]]
-    for file in files:
-        found[-1].append(file)
-        if is_linker(file.path):
-            found.append([])
-    return [group for group in found if group]
+    end = next((place + 1 for place, file in enumerate(files) if is_linker(file.path)), len(files))
+    programs = [file for file in files[:end] if not is_linker(file.path)]
+    if event.exe.path:
+        return _compare(files, programs, event, is_late=is_late)
+    has_linker = len(programs) < end
+    if len(programs) == 1 and (has_linker or not later):
+        return Match(Opened(programs[0]), rest=_after(files, 1))
+    if len(programs) == 2 and not later:
+        return Match(Opened(programs[1], programs[0]), rest=_after(files, 2))
+    return Match(Opened(files[0]) if end == 1 and not later else None)
 
 
-def name_opened(group: Sequence[FileFacts]) -> Opened:
-    """Which of the files of one exec is what. Whoever opened a linker alone runs that."""
-    programs = [file for file in group if not is_linker(file.path)] or group[:1]
-    return Opened(programs[-1], programs[0] if len(programs) > 1 else None)
+def _compare(files: Sequence[FileFacts], programs: list[FileFacts], event: ProcessExecuted, *, is_late: bool) -> Match:
+    if not programs:
+        return Match()  # what it runs lies where nobody watches
+    if is_same(programs[0], event.exe):
+        return Match(rest=_after(files, 1))
+    is_script = len(programs) > 1 and event.script is not None and is_same(programs[0], event.script)
+    if is_script and is_same(programs[1], event.exe):
+        return Match(rest=_after(files, 2))
+    if is_late and any(is_same(file, event.exe) for file in files):
+        certain = len(programs) == 1 and len(files) > 1
+        return Match(Opened(programs[0]) if certain else None, is_believed=False, rest=_after(files, 1))
+    return Match()
 
 
-def take_opened(
-    files: Sequence[FileFacts], exe: FileFacts, *, later: int = 0, is_late: bool = True
-) -> tuple[Opened | None, list[FileFacts]]:
-    """What the exec opened that is told of now, if that is known, and what is left for the next ones.
-
-    `exe` is the program that was read, perhaps `is_late`, `later` how many execs of the same process wait behind it.
-    What was read late and was opened by a later exec, even one whose message is yet to come, is not of this one.
-    """
-    groups = split_opened(files, later + 1)
-    if not groups:
-        return None, []
-    first = name_opened(groups[0])
-    rest = [file for group in groups[1:] for file in group][-MAX_LEFT:]
-    if not exe.path or _is_same(first.exe, exe):
-        return first, rest
-    is_of_later = any(_is_same(name_opened(group).exe, exe) for group in groups[1:])
-    if is_late and is_of_later and not is_linker(first.exe.path):
-        return first, rest
-    return None, []  # what it ran lies where nobody watches: whose the rest is cannot be told
+def _after(files: Sequence[FileFacts], count: int) -> tuple[FileFacts, ...]:
+    """Without the first so many, and the linker that follows them."""
+    rest = tuple(files[count:])
+    return rest[1:] if rest and is_linker(rest[0].path) else rest
 
 
-def _is_same(one: FileFacts, other: FileFacts) -> bool:
+def is_same(one: FileFacts, other: FileFacts) -> bool:
+    """Whether two records are of one file."""
     return one.path == other.path or (one.dev, one.ino) == (other.dev, other.ino) != (0, 0)
 
 
-def complete(
-    event: ProcessExecuted, opened: Opened | None, before: ProcessExecuted | None
-) -> tuple[ProcessExecuted, Grade]:
-    """The record of an exec as far as it is known; `before` is what the process ran before, or its parent.
-
-    Where it opened another program than was read, all that was read is of another exec.
-    """
-    if opened is not None and event.exe.path and not _is_same(opened.exe, event.exe):
+def complete(event: ProcessExecuted, match: Match, before: ProcessExecuted | None) -> tuple[ProcessExecuted, Grade]:
+    """The record of an exec as far as it is known; `before` is what the process ran before, or its parent."""
+    if not match.is_believed:
         event = ProcessExecuted(event.at_ns, event.process, event.parent, missing=("process",), sensor=event.sensor)
     event = msgspec.structs.replace(event, missing=_unread(event))
-    if not event.exe.path and opened is not None:
-        missing = tuple(what for what in event.missing if what != "exe")
+    if not event.exe.path and match.opened is not None:
+        opened, missing = match.opened, tuple(what for what in event.missing if what != "exe")
         event = msgspec.structs.replace(event, exe=opened.exe, script=opened.script or event.script, missing=missing)
     if before is not None and _is_incomplete(event):
         event = _inherit(event, before)

@@ -24,10 +24,15 @@ SHARE: Final = 0.3
 """Of one processor's time: beyond it the lookout waits in line like everybody."""
 
 
-def run_first(first: bool) -> None:
-    """Run before everybody, or like everybody. Raises PermissionError without CAP_SYS_NICE."""
-    policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK if first else os.SCHED_OTHER
-    os.sched_setscheduler(0, policy, os.sched_param(1 if first else 0))
+class Priority:
+    """Runs before everybody, or as we were begun. Raises PermissionError without CAP_SYS_NICE."""
+
+    def __init__(self) -> None:
+        self._before = os.sched_getscheduler(0), os.sched_getparam(0)
+
+    def __call__(self, first: bool) -> None:
+        policy, param = (os.SCHED_FIFO, os.sched_param(1)) if first else self._before
+        os.sched_setscheduler(0, policy, param)
 
 
 class Haste:
@@ -36,10 +41,10 @@ class Haste:
     def __init__(
         self,
         *,
-        run_first: Callable[[bool], None] = run_first,
+        run_first: Callable[[bool], None] | None = None,
         used_ns: Callable[[], int] = time.process_time_ns,
     ) -> None:
-        self._run_first = run_first
+        self._run_first = run_first or Priority()
         self._used_ns = used_ns
         self._may = True
         self._seen = 0

@@ -25,12 +25,12 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from outrider_sidecar.clocks import started_at_ns
+from outrider_sidecar.decode.script import is_linker
 from outrider_sidecar.linux.execfacts import Captured, FactReader
 from outrider_sidecar.linux.proc_connector import LifeMessage
 from outrider_sidecar.linux.procfs import read_stat
 from outrider_sidecar.sensors.host.census import Census
 from outrider_sidecar.sensors.host.clock import Clock
-from outrider_sidecar.sensors.host.facts import name_opened, split_opened
 from outrider_sidecar.sensors.host.haste import Haste
 from outrider_sidecar.sensors.host.options import LookoutOptions, Marks
 from outrider_sidecar.sensors.host.people import Live, People
@@ -260,9 +260,12 @@ class Life:
             return None
         if mnt_ns == self._census.host_ns and not self._guard_host:
             return None
-        if is_over or not self.is_followed(mnt_ns, message.pid):
-            return None  # where he was then cannot be seen; if he is in a container now, his next message tells
+        if not self.is_followed(mnt_ns, message.pid):
+            return None
         born_ns = self._people.strangers.get(message.pid, 0)
+        if is_over and mnt_ns != self._census.host_ns:  # he is in a container now: was he, when he started this?
+            self._pending.append(Pending(message, None, born_ns=born_ns))
+            return None
         live = Live(message.pid, message.at_ns, parent=self.parent_of(message.pid, mnt_ns), born_ns=born_ns)
         live.mnt_ns = 0
         if not self._people.add(live):
@@ -276,15 +279,20 @@ class Life:
                 del self._last_exec[each.live.pid]
             self._teller.executed(each.live, each.captured, later=later, is_late=each.is_late)
             return
-        live = self._place_gone(each.message, each.born_ns)
+        live = self._place_gone(each.message, each.born_ns, later)
         if live is not None:
             captured = self._gone(live, at_ns=self._clock.epoch(each.message.at_ns))
             self._teller.executed(live, captured, later=later, is_late=True)
 
-    def _place_gone(self, message: LifeMessage, born_ns: int) -> Live | None:
-        """One who was gone before it was seen where he was: the device of what he ran may tell."""
-        groups = split_opened(self._marks.opened_by(message.pid))
-        mnt_ns = self._census.by_device(name_opened(groups[-1]).exe.dev) if groups else 0
+    def _place_gone(self, message: LifeMessage, born_ns: int, later: int) -> Live | None:
+        """One who was not seen where he was when he started something: the device of what it was may tell."""
+        programs = [file for file in self._marks.opened_by(message.pid) if not is_linker(file.path)]
+        if len(programs) <= later:
+            return None
+        mnt_ns = self._census.by_device(programs[0].dev)
+        live = self._people.by_pid.get(message.pid)
+        if live is not None:
+            return live if live.mnt_ns == mnt_ns else None
         if not mnt_ns or not born_ns:
             return None
         live = Live(message.pid, message.at_ns, born_ns=born_ns)

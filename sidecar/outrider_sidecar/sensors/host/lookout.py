@@ -108,6 +108,7 @@ class Lookout:
                 self._do_chores(now_ns)
         self.take()
         self.tell()
+        self._publish()
 
     def _gather(self, ready: list[tuple[int, int]]) -> None:
         """What happens to files is told of as late as the rest: many events at a time cost a fraction."""

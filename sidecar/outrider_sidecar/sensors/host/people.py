@@ -10,6 +10,8 @@ from typing import Final
 from outrider_wire.events import Descriptor, FileFacts, ProcessExecuted, ProcessId
 
 MAX_PEOPLE: Final = 65_536
+MAX_OPENED: Final = 32
+"""Most files kept that a process opened for execs that were not told of yet."""
 MAX_STRANGERS: Final = 8_192
 """Most processes remembered of which nothing is told: when they began, if they enter a container."""
 
@@ -51,7 +53,7 @@ class Live:
         self.stdio: tuple[Descriptor, ...] = parent.stdio if parent else ()
         self.runs: ProcessExecuted | None = parent.runs if parent else None
         """What it, or before its first exec its parent, was told to run."""
-        self.opened: list[FileFacts] = []
+        self.opened: tuple[FileFacts, ...] = ()
         """What it opened for execs that were not told of yet."""
         self.pidfd = -1
 

@@ -13,9 +13,9 @@ from outrider_sidecar.linux.procfs import PROC, read_stat
 from outrider_sidecar.sensors.attach.outlet import SENSE, Outlet
 from outrider_sidecar.sensors.host.census import Census
 from outrider_sidecar.sensors.host.clock import Clock
-from outrider_sidecar.sensors.host.facts import complete, take_opened
+from outrider_sidecar.sensors.host.facts import complete, match_opened
 from outrider_sidecar.sensors.host.options import Marks
-from outrider_sidecar.sensors.host.people import Live, People
+from outrider_sidecar.sensors.host.people import MAX_OPENED, Live, People
 from outrider_wire.errors import ProcessGone, Unavailable
 from outrider_wire.events import (
     ProcessExecuted,
@@ -80,9 +80,10 @@ class Teller:
         self.started(live)
         event = captured.event(self._parent(live))
         files = [*live.opened, *self._marks.opened_by(live.pid)]
-        opened, live.opened = take_opened(files, event.exe, later=later, is_late=is_late)
+        match = match_opened(files, event, later=later, is_late=is_late)
+        live.opened = match.rest[-MAX_OPENED:]
         self._marks.forget(live.pid)
-        event, grade = complete(event, opened, live.runs)
+        event, grade = complete(event, match, live.runs)
         event = msgspec.structs.replace(event, process=self.identify(live), mnt_ns=event.mnt_ns or live.mnt_ns)
         self.counts.seen += 1
         setattr(self.counts, grade, getattr(self.counts, grade) + 1)
