@@ -46,32 +46,30 @@ def test_the_program_of_one_exec_is_what_it_opened() -> None:
     assert match_opened([LOADER], GONE) == Match(Opened(LOADER))
 
 
-def test_each_exec_takes_what_it_opened() -> None:
-    """What was opened for the next exec is left for it."""
-    files = [SH, LOADER, TRUE, LOADER]
-    first = match_opened(files, read(SH))
-    assert first == Match(rest=(TRUE, LOADER))
-    assert match_opened(first.rest, GONE) == Match(Opened(TRUE))
-    assert match_opened([SCRIPT, SH, LOADER, TRUE], read(SH, SCRIPT)) == Match(rest=(TRUE,))
-
-
 def test_of_quick_execs_only_what_is_certain_is_told() -> None:
     """A file that was opened twice is told of once: behind the first program there may be others between."""
-    first = match_opened([SH, LOADER, TRUE, STATIC], GONE, later=3)
-    assert first == Match(Opened(SH), rest=(TRUE, STATIC))
-    assert match_opened(first.rest, GONE, later=2).opened is None
-    assert match_opened([SCRIPT, SH, LOADER], GONE, later=1).opened is None
+    assert match_opened([SH, LOADER, TRUE, STATIC], GONE, later=3) == Match(Opened(SH))
+    assert match_opened([SCRIPT, SH, LOADER], GONE, later=1) == Match()
+    assert match_opened([STATIC, TRUE], GONE, later=1) == Match()
+    assert match_opened([STATIC], GONE, later=1) == Match()
 
 
 def test_what_was_read_late_may_be_of_the_next_exec() -> None:
     """A program that a later exec opened is not this one's; one that was read at once is believed."""
     files = [SH, LOADER, TRUE]
     late = match_opened(files, read(TRUE))
-    assert late == Match(Opened(SH), is_believed=False, rest=(TRUE,))
+    assert late == Match(Opened(SH), is_believed=False)
     assert match_opened(files, read(TRUE), is_late=False) == Match()
-    assert match_opened([SH, TRUE], read(TRUE), later=2) == Match(is_believed=False, rest=(TRUE,))
+    assert match_opened([SH, TRUE], read(TRUE), later=2) == Match(is_believed=False)
     event, grade = complete(WHOLE, late, BEFORE)
     assert (event.exe, event.argv, grade) == (SH, (), "completed")
+
+
+def test_a_script_is_known_by_both_of_its_files() -> None:
+    """An interpreter that was read with its script is believed; without, it may be of a later exec."""
+    assert match_opened([SCRIPT, SH, LOADER], read(SH, SCRIPT)) == Match()
+    assert match_opened([SCRIPT, SH, LOADER], read(SH)) == Match(is_believed=False)
+    assert match_opened([SCRIPT, SH, LOADER], read(SH), is_late=False) == Match()
 
 
 def test_a_program_where_nobody_watches_is_believed() -> None:
@@ -122,11 +120,10 @@ FILES = st.sampled_from([LOADER, TRUE, SH, SCRIPT, STATIC])
 
 @given(st.lists(FILES, max_size=12), st.sampled_from([GONE, WHOLE, read(SH, SCRIPT)]), st.integers(0, 4), st.booleans())
 def test_nothing_is_made_up(files: list[FileFacts], event: ProcessExecuted, later: int, is_late: bool) -> None:
-    """Every program told of was opened or read, and what is left is the end of what there was."""
+    """Every program told of was opened or read."""
     match = match_opened(files, event, later=later, is_late=is_late)
     assert match.opened is None or match.opened.exe in files
     assert match.opened is None or match.opened.script in (None, *files)
-    assert list(match.rest) == files[len(files) - len(match.rest) :]
     told, _ = complete(event, match, BEFORE)
     assert told.exe in (*files, event.exe, FileFacts(""))
 

@@ -136,29 +136,24 @@ def test_a_process_outlives_its_first_thread(container, look) -> None:
     assert list(ends) == [true.process, python.process]
 
 
-CHAIN = "env nice -n 0 env sh -c 'exit 5'; exit $?"
+CHAINS = "for i in 1 2 3 4 5; do (exec env nice -n 0 env sh -c 'exit 5'); done; sleep 0.05"
 
 
 @pytest.mark.parametrize("marks", [None, FileMarks])
 def test_a_chain_of_execs_is_told_as_so_many(container, look, marks) -> None:
     """Programs that a process starts one after the other are all told of, and none is taken for another."""
     looking = look(marks=marks)
-    for _ in range(5):
-        assert container.run("sh", "-c", CHAIN) == 5
+    assert container.run("sh", "-c", CHAINS) == 0
     looking.end()
     programs = ["env", "nice", "env", Path("/bin/sh").resolve().name]
     chains: dict[ProcessId, list[ProcessExecuted]] = {}
     for event in looking.of(ProcessExecuted, container.mnt_ns):
         chains.setdefault(event.process, []).append(event)
-    assert sorted(map(len, chains.values())) == [1] * 5 + [4] * 5
+    assert sorted(map(len, chains.values())) == [1, 1] + [4] * 5
     for execs in (chain for chain in chains.values() if len(chain) == 4):
-        known = [
-            (event.exe.path.rpartition("/")[2] or wanted, wanted) for event, wanted in zip(execs, programs, strict=True)
-        ]
-        assert [name for name, _ in known] == programs
+        told = [event.exe.path.rpartition("/")[2] for event in execs]
+        assert [name or wanted for name, wanted in zip(told, programs, strict=True)] == programs
         assert execs[-1].argv == ("sh", "-c", "exit 5") or "argv" in execs[-1].missing
-        if marks is not None:
-            assert execs[0].exe.path
 
 
 def test_a_fork_without_an_exec_is_told_with_its_end(container, look) -> None:

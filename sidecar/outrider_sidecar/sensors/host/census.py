@@ -37,6 +37,7 @@ class Census:
         self._machines_root = self._read_machines_root()
         self._counts: dict[int, int] = {}
         self._devices: dict[int, int] = {}
+        self._watched: dict[int, int] = {}
 
     def read_namespace(self, pid: int) -> int:
         """The mount namespace of a process, 0 where it cannot be read."""
@@ -81,6 +82,7 @@ class Census:
             self._counts[mnt_ns] = count
             return False
         self._devices = {device: other for device, other in self._devices.items() if other != mnt_ns}
+        self._watched.pop(mnt_ns, None)
         return self._counts.pop(mnt_ns, None) is not None
 
     def is_counted(self, mnt_ns: int) -> bool:
@@ -90,6 +92,15 @@ class Census:
     def by_device(self, device: int) -> int:
         """The container whose root file system this device is, 0 for none."""
         return self._devices.get(device, 0)
+
+    def note_watched(self, mnt_ns: int, now_ns: int) -> None:
+        """From now on the file watch tells of what is opened in a container; ns of CLOCK_MONOTONIC."""
+        self._watched[mnt_ns] = now_ns
+
+    def saw_opens(self, mnt_ns: int, since_ns: int) -> bool:
+        """Whether all that was opened in a container since then was seen."""
+        watched_ns = self._watched.get(mnt_ns)
+        return watched_ns is not None and 0 < watched_ns < since_ns
 
     def containers(self) -> list[int]:
         """The mount namespaces of all containers."""

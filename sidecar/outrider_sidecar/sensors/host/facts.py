@@ -31,16 +31,15 @@ class Opened(Struct, frozen=True, gc=False):
 
 
 class Match(Struct, frozen=True, gc=False):
-    """What the files that a process opened say of an exec: what it opened, if that is certain; whether what was read
-    of the process may be believed; and which of the files are of the next execs."""
+    """What the files that a process opened say of an exec: what it opened, if that is certain, and whether what was
+    read of the process may be believed."""
 
     opened: Opened | None = None
     is_believed: bool = True
-    rest: tuple[FileFacts, ...] = ()
 
 
 def match_opened(files: Sequence[FileFacts], event: ProcessExecuted, *, later: int = 0, is_late: bool = True) -> Match:
-    """Compare what was read of an exec, perhaps `is_late`, with what the process opened since the last one.
+    """Compare what was read of an exec, perhaps `is_late`, with what the process opened for it and since.
 
     The kernel opens the script if it is one, then the interpreter or program, then its dynamic linker. Fanotify tells
     of a file once for several openings that wait to be read, so of execs in quick succession (`later` wait behind this
@@ -50,32 +49,23 @@ def match_opened(files: Sequence[FileFacts], event: ProcessExecuted, *, later: i
     programs = [file for file in files[:end] if not is_linker(file.path)]
     if event.exe.path:
         return _compare(files, programs, event, is_late=is_late)
-    has_linker = len(programs) < end
-    if len(programs) == 1 and (has_linker or not later):
-        return Match(Opened(programs[0]), rest=_after(files, 1))
+    if len(programs) == 1 and (end > 1 or not later):
+        return Match(Opened(programs[0]))
     if len(programs) == 2 and not later:
-        return Match(Opened(programs[1], programs[0]), rest=_after(files, 2))
+        return Match(Opened(programs[1], programs[0]))
     return Match(Opened(files[0]) if end == 1 and not later else None)
 
 
 def _compare(files: Sequence[FileFacts], programs: list[FileFacts], event: ProcessExecuted, *, is_late: bool) -> Match:
-    if not programs:
-        return Match()  # what it runs lies where nobody watches
-    if is_same(programs[0], event.exe):
-        return Match(rest=_after(files, 1))
+    if not programs or is_same(programs[0], event.exe):
+        return Match()  # without any, it runs what lies where nobody watches
     is_script = len(programs) > 1 and event.script is not None and is_same(programs[0], event.script)
     if is_script and is_same(programs[1], event.exe):
-        return Match(rest=_after(files, 2))
+        return Match()
     if is_late and any(is_same(file, event.exe) for file in files):
-        certain = len(programs) == 1 and len(files) > 1
-        return Match(Opened(programs[0]) if certain else None, is_believed=False, rest=_after(files, 1))
+        certain = len(programs) == 1 and is_linker(files[1].path)
+        return Match(Opened(programs[0]) if certain else None, is_believed=False)
     return Match()
-
-
-def _after(files: Sequence[FileFacts], count: int) -> tuple[FileFacts, ...]:
-    """Without the first so many, and the linker that follows them."""
-    rest = tuple(files[count:])
-    return rest[1:] if rest and is_linker(rest[0].path) else rest
 
 
 def is_same(one: FileFacts, other: FileFacts) -> bool:

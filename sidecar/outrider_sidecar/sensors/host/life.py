@@ -20,7 +20,7 @@ Facts that shape this file:
 import os
 import select
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -45,14 +45,23 @@ MAX_ANCESTORS: Final = 8
 
 NEAR_NS: Final = 20_000_000
 """An exec message is this near to the moment its program was in place, also where the process had to wait between."""
+HOLD_NS: Final = 2_000_000
+"""So long nothing is told: the message of a next exec may be on its way, and many events at a time cost a fraction."""
+HOLD_LATE_NS: Final = 20_000_000
+"""The same for an exec that was read late."""
+MAX_PENDING: Final = 8_192
+"""With more than that, what comes first is told whether it is ready or not."""
 PROMPT_NS: Final = 200_000
 """No program of the ordinary kind gets to start another one within this."""
 
 
 class Pending:
-    """A message to be told of, whose it is (None: of one not followed), and of an exec what was read, and when."""
+    """A message to be told of, whose it is (None: of one not followed), and of an exec what was read, and when.
 
-    __slots__ = ("born_ns", "captured", "live", "message", "read_ns")
+    `after_ns` is when the process was forked or started something before, 0 where that is not known.
+    """
+
+    __slots__ = ("after_ns", "captured", "live", "message", "read_ns", "ready_ns")
 
     def __init__(
         self,
@@ -60,14 +69,16 @@ class Pending:
         live: Live | None,
         captured: Captured | None = None,
         *,
-        born_ns: int = 0,
-        read_ns: tuple[int, int] = (0, 0),
+        after_ns: int = 0,
+        read_ns: tuple[int, int] | None = None,
     ) -> None:
         self.message = message
         self.live = live
         self.captured = captured
-        self.born_ns = born_ns
-        self.read_ns = read_ns
+        self.after_ns = after_ns
+        now_ns = time.monotonic_ns()
+        self.read_ns = read_ns or (now_ns, now_ns)
+        self.ready_ns = self.read_ns[1] + (HOLD_LATE_NS if captured is not None and self.is_late else HOLD_NS)
 
     @property
     def is_late(self) -> bool:
@@ -99,10 +110,8 @@ class Life:
         self._clock = clock
         self._teller = teller
         self.haste = Haste()
-        self.is_late = False
-        """Whether something that waits to be told was read so late that it may be of another program."""
         self._own = frozenset((supervisor_pid or os.getpid(), os.getpid()))
-        self._pending: list[Pending] = []
+        self._pending: deque[Pending] = deque()
         self._last_exec: dict[int, Pending] = {}
         self._leaderless: dict[int, tuple[Live, LifeMessage]] = {}
 
@@ -119,12 +128,11 @@ class Life:
             else:
                 self._exited(message)
 
-    def tell(self) -> None:
-        """Tell of all that was taken since the last call."""
-        pending, self._pending = self._pending, []
-        self.is_late = False
-        later = Counter(each.message.pid for each in pending if each.message.what == "exec")
-        for each in pending:
+    def tell(self, now_ns: int | None = None) -> None:
+        """Tell of what was taken, in its order, as far as it is ready at `now_ns`; of all without."""
+        later = Counter(each.message.pid for each in self._pending if each.message.what == "exec")
+        while self._pending and (now_ns is None or self._pending[0].ready_ns <= now_ns):
+            each = self._pending.popleft()
             message = each.message
             if message.what == "exec":
                 later[message.pid] -= 1
@@ -135,9 +143,11 @@ class Life:
                 self._tell_end_of_stranger(message)
 
     @property
-    def is_holding(self) -> bool:
-        """Whether there is something to tell of."""
-        return bool(self._pending)
+    def ready_ns(self) -> int:
+        """When there is something to tell of, of CLOCK_MONOTONIC; 0 for nothing, 1 for at once."""
+        if len(self._pending) > MAX_PENDING:
+            return 1
+        return self._pending[0].ready_ns if self._pending else 0
 
     def identify(self, pid: int) -> ProcessId | None:
         """Who has a pid, or had it until a moment ago; he is told of first."""
@@ -181,6 +191,7 @@ class Life:
                 live.parent = None  # it came from outside
             if self._census.enter(mnt_ns, live.pid):
                 self._marks.add_container(mnt_ns, live.pid, self._began_ns(live))
+                self._census.note_watched(mnt_ns, time.monotonic_ns())
         if before != mnt_ns and self._census.is_counted(before):
             self._teller.left(before)
 
@@ -223,6 +234,7 @@ class Life:
             return
         if live is None:
             return
+        after_ns = live.known_ns if live.known_ns < message.at_ns else live.born_ns
         live.known_ns = message.at_ns
         live.threaded = False
         self._forget_leaderless(live)
@@ -233,8 +245,7 @@ class Life:
         before = self._last_exec.get(live.pid)
         if before is not None and before.live is live and _is_of_next(before, message, captured):
             before.captured = self._gone(live, at_ns=before.captured.at_ns if before.captured else 0)
-        each = Pending(message, live, captured, read_ns=(began_ns, time.monotonic_ns()))
-        self.is_late |= each.is_late
+        each = Pending(message, live, captured, after_ns=after_ns, read_ns=(began_ns, time.monotonic_ns()))
         self._last_exec[live.pid] = each
         self._pending.append(each)
 
@@ -256,7 +267,7 @@ class Life:
         """Somebody not followed starts a program: whether he is in a container now."""
         mnt_ns = self._census.read_namespace(message.pid)
         if not mnt_ns:
-            self._pending.append(Pending(message, None, born_ns=self._people.strangers.get(message.pid, 0)))
+            self._pending.append(Pending(message, None, after_ns=self._people.strangers.get(message.pid, 0)))
             return None
         if mnt_ns == self._census.host_ns and not self._guard_host:
             return None
@@ -264,7 +275,7 @@ class Life:
             return None
         born_ns = self._people.strangers.get(message.pid, 0)
         if is_over and mnt_ns != self._census.host_ns:  # he is in a container now: was he, when he started this?
-            self._pending.append(Pending(message, None, born_ns=born_ns))
+            self._pending.append(Pending(message, None, after_ns=born_ns))
             return None
         live = Live(message.pid, message.at_ns, parent=self.parent_of(message.pid, mnt_ns), born_ns=born_ns)
         live.mnt_ns = 0
@@ -277,12 +288,17 @@ class Life:
         if each.live is not None and each.captured is not None:
             if self._last_exec.get(each.live.pid) is each:
                 del self._last_exec[each.live.pid]
-            self._teller.executed(each.live, each.captured, later=later, is_late=each.is_late)
+            self._tell_program(each, each.live, each.captured, later, is_late=each.is_late)
             return
-        live = self._place_gone(each.message, each.born_ns, later)
+        live = self._place_gone(each.message, each.after_ns, later)
         if live is not None:
             captured = self._gone(live, at_ns=self._clock.epoch(each.message.at_ns))
-            self._teller.executed(live, captured, later=later, is_late=True)
+            self._tell_program(each, live, captured, later, is_late=True)
+
+    def _tell_program(self, each: Pending, live: Live, captured: Captured, later: int, *, is_late: bool) -> None:
+        self._teller.executed(
+            live, captured, at_ns=each.message.at_ns, after_ns=each.after_ns, later=later, is_late=is_late
+        )
 
     def _place_gone(self, message: LifeMessage, born_ns: int, later: int) -> Live | None:
         """One who was not seen where he was when he started something: the device of what it was may tell."""
@@ -290,11 +306,11 @@ class Life:
         if len(programs) <= later:
             return None
         mnt_ns = self._census.by_device(programs[0].dev)
+        if not self._census.saw_opens(mnt_ns, born_ns):
+            return None
         live = self._people.by_pid.get(message.pid)
         if live is not None:
             return live if live.mnt_ns == mnt_ns else None
-        if not mnt_ns or not born_ns:
-            return None
         live = Live(message.pid, message.at_ns, born_ns=born_ns)
         if not self._people.add(live):
             return None

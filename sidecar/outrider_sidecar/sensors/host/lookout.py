@@ -1,6 +1,6 @@
 """The lookout's loop: what became readable, what is due, and nothing else.
 
-The connector's messages are taken as they come, and what will be gone is read at once. They are told of HOLD_NS later
+The connector's messages are taken as they come, and what will be gone is read at once. They are told of a moment later
 (see life.py for why), many at a time, and the file watch is drained just before. So a file's change stands in the pipe
 before the exec that follows it, and nobody needs to wait for the file watch.
 """
@@ -16,15 +16,13 @@ from outrider_sidecar.heartbeat import Heartbeat, Slot
 from outrider_sidecar.linux.proc_connector import ProcConnector
 from outrider_sidecar.sensors.attach.outlet import Outlet
 from outrider_sidecar.sensors.host.clock import Clock
-from outrider_sidecar.sensors.host.life import Life
+from outrider_sidecar.sensors.host.life import HOLD_NS, Life
 from outrider_sidecar.sensors.host.options import LookoutOptions, Marks
 from outrider_sidecar.sensors.host.people import People
 from outrider_sidecar.sensors.host.tell import Teller
 from outrider_sidecar.sensors.host.walk import Walk
 from outrider_sidecar.watchdog import Overseer
 
-HOLD_NS: Final = 2_000_000
-HOLD_LATE_NS: Final = 20_000_000
 BUSY_NS: Final = 20_000_000
 """So long after a message only execs wake: the rest is read with them, or at the end of this time."""
 CHORES_EVERY_NS: Final = 50_000_000
@@ -76,7 +74,6 @@ class Lookout:
         self._sweep_at_ns = time.monotonic_ns() + int(options.sweep_s * 1e9)
         self._chores_at_ns = 0
         self._tell_at_ns = 0
-        self._held_ns = 0
         self._busy_until_ns = 0
         self._tick_ns = int(options.tick_s * 1e9)
         self.stopping = False
@@ -101,25 +98,19 @@ class Lookout:
             now_ns = time.monotonic_ns()
             if 0 < self._tell_at_ns <= now_ns:
                 self.tell()
-            if self._is_walking and not self._tell_at_ns:
+            if self._is_walking:
                 self._go_on_walking()
             if now_ns >= self._chores_at_ns:
                 self._chores_at_ns = now_ns + CHORES_EVERY_NS
                 self._do_chores(now_ns)
         self.take()
-        self.tell()
+        self.tell(everything=True)
         self._publish()
 
     def _gather(self, ready: list[tuple[int, int]]) -> None:
-        """What happens to files is told of as late as the rest: many events at a time cost a fraction."""
-        if ready:
-            self._hold(time.monotonic_ns())
-
-    def _hold(self, now_ns: int) -> None:
-        """Tell in a moment of what there is, and later where something was read late."""
-        if not self._tell_at_ns:
-            self._held_ns = now_ns
-        self._tell_at_ns = self._held_ns + (HOLD_LATE_NS if self._life.is_late else HOLD_NS)
+        """What happens to files is told of in a moment, too."""
+        if ready and not self._tell_at_ns:
+            self._tell_at_ns = time.monotonic_ns() + HOLD_NS
 
     def _until_ms(self, at_ns: int, now_ns: int) -> float:
         """How long may be slept: not at all where there is something to do."""
@@ -134,25 +125,25 @@ class Lookout:
             if messages:
                 self._life.take(messages)
                 self._last_message_ns = messages[-1].at_ns
-                now_ns = time.monotonic_ns()
-                self._busy_until_ns = now_ns + BUSY_NS
-                if self._life.is_holding:
-                    self._hold(now_ns)
+                self._busy_until_ns = time.monotonic_ns() + BUSY_NS
+            self._tell_at_ns = self._tell_at_ns or self._life.ready_ns
             if not self._connector.has_more:
                 break
             if 0 < self._tell_at_ns < time.monotonic_ns():
                 self.tell()
         if self._connector.overrun:
-            self.tell()
+            self.tell(everything=True)
             self._tell_loss()
 
-    def tell(self) -> None:
-        """Tell of what was taken, and before it of files."""
-        self._tell_at_ns = 0
+    def tell(self, *, everything: bool = False) -> None:
+        """Tell of what is ready, and before it of files."""
         self._marks.drain(self._outlet.put)
-        self._life.tell()
+        now_ns = time.monotonic_ns()
+        self._life.tell(None if everything else now_ns)
         self._outlet.flush()
-        self._heartbeat.beat(Slot.TRACER_BEAT)
+        self._heartbeat.beat(Slot.TRACER_BEAT, now_ns)
+        ready_ns = self._life.ready_ns
+        self._tell_at_ns = max(ready_ns, now_ns + HOLD_NS) if ready_ns > 1 else ready_ns
 
     def _tell_loss(self) -> None:
         """All that was in the buffer has been read: what came after it until now is lost."""

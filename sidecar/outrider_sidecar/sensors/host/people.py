@@ -7,11 +7,9 @@ the same but for the microseconds between the two.
 
 from typing import Final
 
-from outrider_wire.events import Descriptor, FileFacts, ProcessExecuted, ProcessId
+from outrider_wire.events import Descriptor, ProcessExecuted, ProcessId
 
 MAX_PEOPLE: Final = 65_536
-MAX_OPENED: Final = 32
-"""Most files kept that a process opened for execs that were not told of yet."""
 MAX_STRANGERS: Final = 8_192
 """Most processes remembered of which nothing is told: when they began, if they enter a container."""
 
@@ -20,20 +18,8 @@ class Live:
     """One process. Times are CLOCK_MONOTONIC; what a message told of before `known_ns` is known already."""
 
     __slots__ = (
-        *(
-            "born_ns",
-            "ended",
-            "exe",
-            "known_ns",
-            "mnt_ns",
-            "opened",
-            "parent",
-            "parent_process",
-            "pid",
-            "pidfd",
-            "process",
-        ),
-        *("runs", "stdio", "threaded", "told"),
+        *("born_ns", "ended", "exe", "forgot_ns", "known_ns", "mnt_ns", "parent", "parent_process", "pid", "pidfd"),
+        *("process", "runs", "stdio", "threaded", "told"),
     )
 
     def __init__(self, pid: int, known_ns: int, *, parent: "Live | None" = None, born_ns: int = 0) -> None:
@@ -53,8 +39,8 @@ class Live:
         self.stdio: tuple[Descriptor, ...] = parent.stdio if parent else ()
         self.runs: ProcessExecuted | None = parent.runs if parent else None
         """What it, or before its first exec its parent, was told to run."""
-        self.opened: tuple[FileFacts, ...] = ()
-        """What it opened for execs that were not told of yet."""
+        self.forgot_ns = 0
+        """When an exec of it was told of last, and what it had opened until then was forgotten."""
         self.pidfd = -1
 
 
