@@ -195,14 +195,17 @@ class ProcConnector:
         return found
 
     def take_losses(self) -> int | None:
-        """How many messages were dropped since the last call, None where the kernel does not count them."""
+        """How many messages were dropped since the last call, None where the kernel does not count them.
+
+        0 is possible after an overrun: the drops of both sockets are counted at the first, and each tells of its own.
+        """
         self.overrun = False
         try:
             counted = sum(_drops(each) for each in (self._urgent, self._rest))
         except (OSError, struct.error):
             return None
         lost, self._counted = counted - self._counted, counted
-        return lost if lost > 0 else None
+        return lost & 0xFFFFFFFF
 
     def _read(self, source: socket.socket, found: list[LifeMessage]) -> bool:
         """Add what waits, at most a batch of it; whether there may be more."""

@@ -149,6 +149,8 @@ class Lookout:
         """All that was in the buffer has been read: what came after it until now is lost."""
         lost = self._connector.take_losses()
         self._people.suspect_threads()
+        if lost == 0:
+            return  # told with what the other socket lost
         self._messages_lost += lost or 0
         self._teller.lost_sight("the proc connector's buffer was full", lost, self._last_message_ns)
         if not self._rescan_at_ns:
