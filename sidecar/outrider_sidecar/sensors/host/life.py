@@ -21,7 +21,7 @@ import os
 import select
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from outrider_sidecar.clocks import started_at_ns
@@ -33,6 +33,7 @@ from outrider_sidecar.sensors.host.census import Census
 from outrider_sidecar.sensors.host.clock import Clock
 from outrider_sidecar.sensors.host.haste import Haste
 from outrider_sidecar.sensors.host.options import LookoutOptions, Marks
+from outrider_sidecar.sensors.host.pending import Pending, is_of_next, look_ahead
 from outrider_sidecar.sensors.host.people import Live, People
 from outrider_sidecar.sensors.host.tell import Teller
 from outrider_wire.errors import ProcessGone, Unavailable
@@ -40,50 +41,10 @@ from outrider_wire.events import ProcessId
 
 SENSOR: Final = "connector"
 MAX_LEADERLESS: Final = 256
-MAX_ANCESTORS: Final = 8
-"""How far up it is looked whether a process is one of Outrider's own."""
-
-NEAR_NS: Final = 20_000_000
-"""An exec message is this near to the moment its program was in place, also where the process had to wait between."""
-HOLD_NS: Final = 2_000_000
-"""So long nothing is told: the message of a next exec may be on its way, and many events at a time cost a fraction."""
-HOLD_LATE_NS: Final = 20_000_000
-"""The same for an exec that was read late."""
 MAX_PENDING: Final = 8_192
 """With more than that, what comes first is told whether it is ready or not."""
-PROMPT_NS: Final = 200_000
-"""No program of the ordinary kind gets to start another one within this."""
-
-
-class Pending:
-    """A message to be told of, whose it is (None: of one not followed), and of an exec what was read, and when.
-
-    `after_ns` is when the process was forked or started something before, 0 where that is not known.
-    """
-
-    __slots__ = ("after_ns", "captured", "live", "message", "read_ns", "ready_ns")
-
-    def __init__(
-        self,
-        message: LifeMessage,
-        live: Live | None,
-        captured: Captured | None = None,
-        *,
-        after_ns: int = 0,
-        read_ns: tuple[int, int] | None = None,
-    ) -> None:
-        self.message = message
-        self.live = live
-        self.captured = captured
-        self.after_ns = after_ns
-        now_ns = time.monotonic_ns()
-        self.read_ns = read_ns or (now_ns, now_ns)
-        self.ready_ns = self.read_ns[1] + (HOLD_LATE_NS if captured is not None and self.is_late else HOLD_NS)
-
-    @property
-    def is_late(self) -> bool:
-        """Whether what was read may be of another program that was started since."""
-        return self.read_ns[1] - self.message.at_ns > PROMPT_NS
+MAX_ANCESTORS: Final = 8
+"""How far up it is looked whether a process is one of Outrider's own."""
 
 
 class Life:
@@ -117,7 +78,7 @@ class Life:
 
     def take(self, messages: Sequence[LifeMessage]) -> None:
         """Go through messages, and read what they tell of."""
-        for message, is_over in _look_ahead(messages):
+        for message, is_over in look_ahead(messages):
             if message.what == "exec":
                 self._executed(message, is_over=is_over)
             elif message.what == "fork":
@@ -243,7 +204,7 @@ class Life:
         captured = self._gone(live) if is_over else self._capture(live)
         captured.at_ns = self._clock.epoch(message.at_ns)
         before = self._last_exec.get(live.pid)
-        if before is not None and before.live is live and _is_of_next(before, message, captured):
+        if before is not None and before.live is live and is_of_next(before, message, captured):
             before.captured = self._gone(live, at_ns=before.captured.at_ns if before.captured else 0)
         each = Pending(message, live, captured, after_ns=after_ns, read_ns=(began_ns, time.monotonic_ns()))
         self._last_exec[live.pid] = each
@@ -387,34 +348,3 @@ def _has_ended(pidfd: int) -> bool:
     poller = select.poll()
     poller.register(pidfd, select.POLLIN)
     return bool(poller.poll(0))
-
-
-def _is_of_next(before: Pending, message: LifeMessage, captured: Captured) -> bool:
-    """Whether what was read for one exec is, or may be, of the next one of the same process."""
-    began_ns, ended_ns = before.read_ns
-    if message.at_ns <= began_ns:
-        return True
-    if message.at_ns > ended_ns + NEAR_NS:
-        return False
-    earlier = before.captured
-    if earlier is None or earlier.birth is None or not earlier.stack.execfn:
-        return True  # its own stack was not there to be read any more
-    if captured.birth is not None:
-        return earlier.birth.stack == captured.birth.stack
-    return before.is_late
-
-
-def _look_ahead(messages: Sequence[LifeMessage]) -> Iterable[tuple[LifeMessage, bool]]:
-    """Each message, and whether a later exec or the end of the same process waits behind it."""
-    if len(messages) == 1:
-        return ((messages[0], False),)
-    found = []
-    over: set[int] = set()
-    for message in reversed(messages):
-        found.append((message, message.pid in over))
-        if message.what == "fork":
-            over.discard(message.pid)
-        elif message.what != "thread":
-            over.add(message.pid)
-    found.reverse()
-    return found

@@ -16,8 +16,9 @@ from outrider_sidecar.heartbeat import Heartbeat, Slot
 from outrider_sidecar.linux.proc_connector import ProcConnector
 from outrider_sidecar.sensors.attach.outlet import Outlet
 from outrider_sidecar.sensors.host.clock import Clock
-from outrider_sidecar.sensors.host.life import HOLD_NS, Life
+from outrider_sidecar.sensors.host.life import Life
 from outrider_sidecar.sensors.host.options import LookoutOptions, Marks
+from outrider_sidecar.sensors.host.pending import HOLD_NS
 from outrider_sidecar.sensors.host.people import People
 from outrider_sidecar.sensors.host.tell import Teller
 from outrider_sidecar.sensors.host.walk import Walk
