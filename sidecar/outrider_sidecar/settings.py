@@ -4,6 +4,7 @@ The environment wins over the file. Unknown keys are refused with the nearest kn
 is silently ignored would leave somebody unguarded.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_origin
@@ -16,6 +17,8 @@ from outrider_wire.errors import ConfigError
 PREFIX = "OUTRIDER_"
 CONFIG_VARIABLE = "OUTRIDER_CONFIG"
 METADATA_VARIABLE = "ECS_CONTAINER_METADATA_URI_V4"
+MAX_BUDGET_MS = 5_000
+"""Longest that a program may be made to wait for a decision."""
 _ON = ("1", "true", "on", "yes")
 _OFF = ("0", "false", "off", "no")
 FOREIGN_PREFIXES = ("OUTRIDER_COLLECTOR_", "OUTRIDER_LAB_", "OUTRIDER_NO_SKIPS")
@@ -209,5 +212,11 @@ def _check(settings: Settings) -> None:
         *("heartbeat_s", "stop_timeout_s", "journal_limit_bytes", "file_watch_limit"),
         *("respond_budget_ms", "respond_limit"),
     ):
-        if getattr(settings, name) <= 0:
+        if not getattr(settings, name) > 0:  # so that nan is refused, too
             raise ConfigError(f"{name} {getattr(settings, name)}: must be greater than 0")
+        if math.isinf(getattr(settings, name)):
+            raise ConfigError(f"{name} {getattr(settings, name)}: must have an end")
+    if settings.respond_budget_ms > MAX_BUDGET_MS:
+        raise ConfigError(
+            f"respond_budget_ms {settings.respond_budget_ms}: at most {MAX_BUDGET_MS}: programs wait for it"
+        )
