@@ -39,7 +39,7 @@ bench: setup
 # FALCO_RULES is a folder with Falco's three stock rule files; needs root and runc
 falco-compatibility: setup
 	@test -n "$(FALCO_RULES)" || { echo "set FALCO_RULES=FOLDER, the folder with Falco's three stock rule files" >&2; exit 2; }
-	@$(BIN)/python -m outrider_lab.compatibility "$(FALCO_RULES)" --write docs/falco-compatibility.md
+	@for mode in task host; do $(BIN)/python -m outrider_lab.compatibility "$(FALCO_RULES)" --mode $$mode --write docs/falco-compatibility.md; done
 
 docs: $(VENV)/.installed
 	@$(BIN)/python -m outrider_cli.reference

@@ -27,6 +27,11 @@ BENCHES: Final = (
     ("collector", "The collector, on one core"),
     ("rules", "Rules"),
     ("storm", "A thousand programs a second, all rules loaded"),
+    ("host_spawn", "A host: starting programs in a container"),
+    ("host_files", "A host: making files in a container"),
+    ("host_network", "A host: network namespaces at rest"),
+    ("host_idle", "A host: fifty containers at rest"),
+    ("gate", "A host: asked before programs start"),
 )
 RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 TIMEOUT_S: Final = 1800

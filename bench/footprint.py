@@ -63,12 +63,13 @@ def measure_task(name: str, environment: dict[str, str], memory_target: float | 
             shares.append(idle_percent(pids, WINDOW_S))
             sizes.append(pss_mib(pids))
     return [
-        _row(f"PSS of all sidecar processes, idle, {name}", sizes, "MiB", memory_target),
-        _row(f"processor time, idle, {name}", shares, "% of a core", 1.0),
+        rest_row(f"PSS of all sidecar processes, idle, {name}", sizes, "MiB", memory_target),
+        rest_row(f"processor time, idle, {name}", shares, "% of a core", 1.0),
     ]
 
 
-def _row(what: str, values: list[float], unit: str, target: float | None) -> Row:
+def rest_row(what: str, values: list[float], unit: str, target: float | None) -> Row:
+    """The median of some windows, and how far they lay apart."""
     spread = [round(min(values), 2), round(max(values), 2)]
     return {
         "what": what,

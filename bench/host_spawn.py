@@ -1,8 +1,9 @@
 """What starting a program costs in a container of a host that is looked out over, and how much of it is seen.
 
-`python -m bench.host_spawn [--json] [--rounds N] [--rate N] [--seconds S]`. A program in a cgroup and a mount namespace
-as ECS makes them starts /bin/true again and again, with the lookout over it and without, in turns; the figure is the
-median ratio of the pairs. Then it starts so many a second, and what was seen of them is counted. Needs root.
+`python -m bench.host_spawn [--json] [--rounds N] [--rate N] [--seconds S] [--bare]`. A program in a cgroup and a mount
+namespace as ECS makes them starts /bin/true again and again, with the lookout over it and without, in turns; the figure
+is the median ratio of the pairs. Then it starts so many a second, and what was seen of them is counted. The file watch
+stands as well, unless `--bare`: it tells which program it was where nothing else does any more. Needs root.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from outrider_sidecar.heartbeat import Heartbeat, Slot
 from outrider_sidecar.linux import prctl
 from outrider_sidecar.sensors.attach import make_event_pipe
 from outrider_sidecar.sensors.host import LookoutOptions, run_lookout
+from outrider_sidecar.sensors.host.marks import FileMarks
 
 JOBS: Final = Path(__file__).parent / "jobs"
 SPAWNS: Final = 3000
@@ -45,11 +47,10 @@ class Told(Struct):
     """As much of an event as is counted."""
 
     event: str
-    comm: str = ""
+    sense: str = ""
     mnt_ns: int = 0
     missing: tuple[str, ...] = ()
     exe: dict[str, object] = {}
-    lost: int | None = None
 
 
 class Guard:
@@ -107,7 +108,7 @@ def _count_events(read_fd: int, count_fd: int, mnt_ns: int) -> None:
 
 
 def _names(told: Told, mnt_ns: int) -> Iterator[str]:
-    if told.event == "SightLost":
+    if told.event == "SightLost" and told.sense == "process":
         yield "lost"
     elif told.mnt_ns == mnt_ns and told.event == "ProcessExecuted":
         if not told.exe.get("path"):
@@ -160,9 +161,13 @@ def _spawn(enclosure: Enclosure, count: int) -> float:
     return float(go()[0])
 
 
-def measure(*, rounds: int, rate: int, seconds: float, guarding: Guarding | None = None) -> list[Row]:
-    """Rows of every figure; `guarding` brings another guard than the bare lookout."""
-    guard_over = guarding or (lambda mnt_ns: Guard(mnt_ns, LookoutOptions()))
+def measure(*, rounds: int, rate: int, seconds: float, files: bool = True) -> list[Row]:
+    """Rows of every figure; `files` says whether the file watch stands, too."""
+    options = LookoutOptions(marks=FileMarks if files else None)
+
+    def guard_over(mnt_ns: int) -> Guard:
+        return Guard(mnt_ns, options)
+
     with _enclosed() as enclosure:
         rows = _measure_cost(enclosure, guard_over, rounds)
         return rows + _measure_sight(enclosure, guard_over, rate, seconds)
@@ -233,11 +238,13 @@ def _row(what: str, value: float, unit: str, target: float | None) -> Row:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--rate", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--bare", action="store_true")
     options = parser.parse_args()
-    show(measure(rounds=options.rounds, rate=options.rate, seconds=options.seconds), as_json=options.json)
+    rows = measure(rounds=options.rounds, rate=options.rate, seconds=options.seconds, files=not options.bare)
+    show(rows, as_json=options.json)
 
 
 if __name__ == "__main__":

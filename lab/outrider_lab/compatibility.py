@@ -25,6 +25,7 @@ from outrider_lab.attacks.falco.network import ATTACKER_PORTS
 from outrider_lab.attacks.falco.stage import Stage, open_stage
 from outrider_lab.attacks.falco.table import put_part, render
 from outrider_lab.network import ATTACKER_ADDRESS, INSTANCE_METADATA_ADDRESS
+from outrider_lab.process import LabProcess
 from outrider_wire.errors import Unavailable
 from outrider_wire.findings import Finding
 
@@ -42,6 +43,11 @@ SCAN_S: Final = 60.0
 PROBE_FILE: Final = "/usr/lib/outrider-probe"
 PROBE_RULE: Final = "Write below monitored dir"
 NOT_POSSIBLE: Final = 77
+ON_A_HOST: Final = {
+    "SYS_ADMIN": "the lab's containers have ECS's default capabilities, and SYS_ADMIN is none of them",
+    "host": "the rule is of processes outside any container, which are guarded with `guard_host` alone",
+}
+"""Why what needs something is not played on a container instance."""
 
 
 class Outcome(Struct, frozen=True):
@@ -100,7 +106,7 @@ def wait_watched(stage: Stage) -> None:
 def play(stage: Stage, action: Action) -> Outcome:
     """Play one action and wait for its finding. Raises TimeoutError."""
     if not action.act:
-        return Outcome(action, note=action.blind)
+        return Outcome(action, note=action.blind if stage.own_pids else ON_A_HOST.get(action.needs, action.blind))
     skip = len(stage.findings())
     output, code, actor = _run(stage, action)
     if code == CANNOT_RUN:
@@ -116,13 +122,31 @@ def _run(stage: Stage, action: Action) -> tuple[str, int, int]:
     """What the action wrote, its exit code, and the pid of the process that did it. Raises TimeoutError."""
     script = script_of(action, host=ATTACKER_ADDRESS, python=sys.executable, waits=not stage.own_pids)
     with stage.task.popen(script) as process:
-        actor = 0
-        if not stage.own_pids and (told := process.read_line(b"actor=", timeout_s=action.timeout_s)):
-            actor = stage.pid_of(int(told))
-            process.write(b"\n")
+        actor = 0 if stage.own_pids else _follow(stage, process, action.timeout_s)
         done = process.communicate(timeout_s=action.timeout_s)
     output = _text(done.stdout)
     return output, done.returncode, actor or stage.pid_of(actor_of(output))
+
+
+def _follow(stage: Stage, process: LabProcess, timeout_s: float) -> int:
+    """The pid that the guard knows the actor by, looked up while it lives. Raises TimeoutError.
+
+    The first that is told of waits to be let go; one that is told of later is what the first one started.
+    """
+    actor = told = 0
+    deadline_s = time.monotonic() + timeout_s
+    while not process.has_ended():
+        process.drain()
+        now = actor_of(_text(process.output.rpartition(b"\n")[0]))
+        if now and now != told:
+            actor = stage.pid_of(now) or actor
+            if not told:
+                process.write(b"\n")
+            told = now
+        if time.monotonic() > deadline_s:
+            raise TimeoutError(f"{process.argv[0]} did not end in time")
+        time.sleep(0.002)
+    return actor
 
 
 def _text(output: bytes) -> str:

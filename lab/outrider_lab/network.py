@@ -63,6 +63,7 @@ _PORT: Final = f"""
 link add {{port}} type veth peer name {LINK} netns {{task}}
 link set {{port}} master {LAB_LINK} up
 """
+_LEAVE: Final = "link delete {port}\n"
 _TASK_SIDE: Final = f"""
 link set lo up
 link set {LINK} up
@@ -103,8 +104,17 @@ def lay_bridge() -> None:
 
 def join_bridge(at: Path, number: int) -> None:
     """Join the namespace at `at` to the bridge, with the addresses of this number."""
-    _run_ip(_PORT.format(port=f"task{number}", task=at), "join a task to the lab's bridge")
+    _run_ip(_PORT.format(port=_port(number), task=at), "join a task to the lab's bridge")
     _lay_task_side(at, address_of(number), f"2001:db8:a::{number}")
+
+
+def leave_bridge(number: int) -> None:
+    """Take the link away at once: with its namespace it would go some time after that has no user any more."""
+    _run_ip(_LEAVE.format(port=_port(number)), "take a task off the lab's bridge", required=False)
+
+
+def _port(number: int) -> str:
+    return f"task{number}"
 
 
 def address_of(number: int) -> str:

@@ -4,6 +4,8 @@ An event updates the world, the rules judge it and what follows from it, and wha
 events are held back a moment, because what is missing is on its way:
 
 - a connection or question whose process is not known yet: its exit stop tells what sockets it still held;
+- on a host, a connection, a question or a file's change whose process is known: nobody is stopped when he starts a
+  program, so the record of that may come a few milliseconds after what the program did first;
 - the reading of a file: the record of its reader's start comes after what the reader does first;
 - an exec of a file that may have changed: the file watch's event may be a few milliseconds behind;
 - what happens in a container that was just seen: the metadata endpoint is being asked for its name.
@@ -42,6 +44,8 @@ from outrider_wire.findings import Finding
 
 OWNER_WAIT_S: Final = 0.08
 """How long a connection waits for its owner's exit stop, and a reading for the record of its reader's start."""
+RECORD_WAIT_S: Final = 0.02
+"""How long, where nobody is stopped at an exec, what somebody did waits for the record of his program's start."""
 DRIFT_WAIT_S: Final = 0.04
 """How long an undecided exec waits for the file watch."""
 PATIENCE_S: Final = 0.5
@@ -49,6 +53,8 @@ PATIENCE_S: Final = 0.5
 NAME_WAIT_S: Final = 0.45
 """Longest that what happens in a new container waits for its name: rules and expected drift may ask for it."""
 MAX_HELD_BACK: Final = 1_024
+MAX_FILES_HELD_BACK: Final = 512
+"""Of them, changes of files: a storm of those must leave room for the rest."""
 
 Owned = ConnectionOpened | NameQueried | ServerNamed
 OurOwn = ContainerSeen | FilesWatched
@@ -87,6 +93,7 @@ class Engine:
         clock: Monotonic,
         files_caught_up: Callable[[], bool] = lambda: True,
         all_taken: Callable[[], bool] = lambda: True,
+        record_wait_s: float = 0.0,
     ) -> None:
         self._world = world
         self._rules = rules
@@ -96,6 +103,8 @@ class Engine:
         self._clock = clock
         self._files_caught_up = files_caught_up
         self._all_taken = all_taken
+        self._record_wait_s = record_wait_s
+        self._judged: dict[str, bool] = {}
         self._folding = Folding()
         self._held_back: list[HeldBack] = []
         self.silenced = 0
@@ -150,7 +159,8 @@ class Engine:
 
     def _consider(self, fact: Event) -> None:
         wait_s = self._worth_waiting_s(fact)
-        if wait_s and len(self._held_back) < MAX_HELD_BACK:
+        most = MAX_FILES_HELD_BACK if isinstance(fact, FileChanged) else MAX_HELD_BACK
+        if wait_s and len(self._held_back) < most:
             self._held_back.append(HeldBack(fact, self._clock() + wait_s, self._awaits_name(fact)))
         else:
             self._judge(self._world.guess_owner(fact))
@@ -186,14 +196,24 @@ class Engine:
         if self._awaits_name(fact):
             return NAME_WAIT_S
         if isinstance(fact, Owned):
-            return OWNER_WAIT_S if fact.owner is None else 0.0
+            return OWNER_WAIT_S if fact.owner is None else self._record_wait_s
         if isinstance(fact, FileChanged):
-            return OWNER_WAIT_S if fact.change == "opened" and fact.attribution != "exact" else 0.0
+            if fact.change == "opened" and fact.attribution != "exact":
+                return OWNER_WAIT_S
+            return self._record_wait_s if fact.actor is not None and self._is_judged(fact) else 0.0
         if isinstance(fact, ProcessExecuted):
             files = (fact.exe, fact.script) if fact.script is not None else (fact.exe,)
             drifts = [self._world.judge(file, fact.mnt_ns) for file in files]
             return DRIFT_WAIT_S if any(d is not None and _may_change(d) for d in drifts) else 0.0
         return 0.0
+
+    def _is_judged(self, fact: Event) -> bool:
+        """Whether any rule is of such events."""
+        kind = event_type(fact)
+        judged = self._judged.get(kind)
+        if judged is None:
+            judged = self._judged[kind] = bool(self._rules.rules_for(kind))
+        return judged
 
     def _claim(self, exited: ProcessExited) -> None:
         """Give held-back connections to the process that held their socket at its exit stop."""

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from outrider_rules import RuleSet
 from outrider_sidecar.clocks import started_at_ns
-from outrider_sidecar.engine import Engine, Sink
+from outrider_sidecar.engine import RECORD_WAIT_S, Engine, Sink
 from outrider_sidecar.heartbeat import Heartbeat, Slot
 from outrider_sidecar.intake import Intake, read_pipe
 from outrider_sidecar.intel import Intel
@@ -159,6 +159,7 @@ class Guard:
             clock=time.monotonic,
             files_caught_up=self.files.caught_up,
             all_taken=lambda: not len(self.intake),
+            record_wait_s=RECORD_WAIT_S if plan.host_net_ns else 0.0,
         )
 
     def run(self, pipe_fd: int) -> None:

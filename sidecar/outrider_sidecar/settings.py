@@ -4,7 +4,7 @@ The environment wins over the file. Unknown keys are refused with the nearest kn
 is silently ignored would leave somebody unguarded.
 """
 
-import tomllib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_origin
@@ -18,6 +18,8 @@ from outrider_wire.errors import ConfigError
 PREFIX = "OUTRIDER_"
 CONFIG_VARIABLE = "OUTRIDER_CONFIG"
 METADATA_VARIABLE = "ECS_CONTAINER_METADATA_URI_V4"
+MAX_BUDGET_MS = 5_000
+"""Longest that a program may be made to wait for a decision."""
 _ON = ("1", "true", "on", "yes")
 _OFF = ("0", "false", "off", "no")
 FOREIGN_PREFIXES = ("OUTRIDER_COLLECTOR_", "OUTRIDER_LAB_", "OUTRIDER_NO_SKIPS")
@@ -163,6 +165,8 @@ def token_of(settings: Settings) -> str:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    import tomllib  # only where there is a file
+
     try:
         return tomllib.loads(path.read_text())
     except OSError as error:
@@ -231,8 +235,14 @@ def _check(settings: Settings) -> None:
         *("heartbeat_s", "stop_timeout_s", "journal_limit_bytes", "file_watch_limit"),
         *("respond_budget_ms", "respond_limit"),
     ):
-        if getattr(settings, name) <= 0:
+        if not getattr(settings, name) > 0:  # so that nan is refused, too
             raise ConfigError(f"{name} {getattr(settings, name)}: must be greater than 0")
+        if math.isinf(getattr(settings, name)):
+            raise ConfigError(f"{name} {getattr(settings, name)}: must have an end")
+    if settings.respond_budget_ms > MAX_BUDGET_MS:
+        raise ConfigError(
+            f"respond_budget_ms {settings.respond_budget_ms}: at most {MAX_BUDGET_MS}: programs wait for it"
+        )
 
 
 def _is_key(text: str) -> bool:

@@ -3,7 +3,8 @@
 from transcripts import NS, Transcript, at, file, pid, ran
 
 from outrider_sidecar.decode.metadata import ContainerFacts, TaskFacts
-from outrider_wire.events import FileChanged, ProcessId
+from outrider_sidecar.engine import RECORD_WAIT_S
+from outrider_wire.events import FileChanged, NameQueried, ProcessId
 from outrider_wire.findings import TaskView
 
 ID = "0123456789abcdef0123456789abcdef-1234567890"
@@ -97,3 +98,19 @@ def test_a_reading_whose_process_the_kernel_told_is_judged_at_once():
     event = FileChanged(at(60), "opened", file("/etc/shadow"), mnt_ns=NS, actor=pid(5), attribution="exact")
     story.handle(event)
     assert story.told == [event]
+
+
+def test_on_a_host_a_question_waits_for_what_its_asker_runs():
+    """The packet is seen at once and the record of the start a moment later: the shell was about to become getent."""
+    story = Transcript()
+    story.engine._record_wait_s = RECORD_WAIT_S
+    story.tell(ran(1, "/usr/sbin/nginx", parent=None, when=1))
+    story.handle(ran(5, "/bin/sh", "sh", "-c", "exec getent hosts pool.example", when=50))
+    asked = NameQueried(at(60), "pool.example", "A", owner=pid(5), attribution="exact", mnt_ns=NS)
+    story.handle(asked)
+    assert story.found == []
+    story.handle(ran(5, "/usr/bin/getent", "getent", "hosts", "pool.example", when=55))
+    story.let_pass(RECORD_WAIT_S)
+    (finding,) = story.found
+    assert finding.process is not None
+    assert finding.process.exe == "/usr/bin/getent"

@@ -8,10 +8,11 @@ import time
 import pytest
 
 SPAWNER = textwrap.dedent("""
-    import os, shutil, sys, time
+    import os, shutil, sys, threading, time
+    over = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.readline(), over.set()), daemon=True).start()
     wrong, slowest, done, refused, made = 0, 0.0, 0, 0, 0
-    until = time.monotonic() + float(sys.argv[1])
-    while time.monotonic() < until:
+    while not over.is_set():
         if done % 10 == 0:
             shutil.copy("/bin/true", f"/box/new{made % 5}.part")
             os.rename(f"/box/new{made % 5}.part", f"/box/new{made % 5}")
@@ -40,26 +41,29 @@ FREED_S = 1.0
 class Work:
     """Programs that are started inside, old and new by turns, one after the other."""
 
-    def __init__(self, box, seconds: float) -> None:
-        self._process = box.python(SPAWNER, str(seconds))
+    def __init__(self, box) -> None:
+        self._process = box.python(SPAWNER)
 
     def result(self) -> tuple[int, int, int, float]:
-        """How many were started, went wrong, were refused; and how long the slowest took, in seconds."""
-        output, errors = self._process.communicate(timeout=120)
+        """End it. How many were started, went wrong, were refused; and how long the slowest took, in seconds."""
+        output, errors = self._process.communicate("over\n", timeout=120)
         assert self._process.returncode == 0, errors
         done, wrong, refused, slowest = output.split()
         return int(done), int(wrong), int(refused), float(slowest)
 
 
 def strike_again_and_again(gated, name, kills, number=signal.SIGKILL):
-    for _ in range(kills):
-        gated.replace(name, number)
+    for number_of_kill in range(kills):
+        denied = gated.counts()["denied"]
+        if number_of_kill % 5 == 0:
+            gated.until(lambda before=denied: gated.status["denied"] > before, "a refusal by the new one")
         time.sleep(random.uniform(0.0, 0.06))  # any moment: also while a question is pending
+        gated.replace(name, number)
 
 
 def kills_of(name, kills, box, gate):
     gated = gate(limit=1_000_000, busy_s=0.01, budget_ms=BUDGET_MS)
-    work = Work(box, kills * 0.35 + 2)
+    work = Work(box)
     strike_again_and_again(gated, name, kills)
     done, wrong, refused, slowest = work.result()
     assert wrong == 0
@@ -92,8 +96,10 @@ def refused_again(box, gated):
 def test_a_stopped_gate_is_killed_and_frees_everybody(box, gate):
     """SIGSTOP with a question pending: the supervisor ends it, and the kernel lets go who waited."""
     gated = gate(limit=1_000_000, budget_ms=BUDGET_MS)
-    work = Work(box, 5.0)
+    work = Work(box)
     for _ in range(4):
+        denied = gated.counts()["denied"]
+        gated.until(lambda before=denied: gated.status["denied"] > before, "a refusal")
         gated.replace("gate", signal.SIGSTOP)
     gated.until(lambda: any("started anew" in loss for loss in gated.losses()), "the telling")
     _, wrong, refused, slowest = work.result()

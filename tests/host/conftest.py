@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -43,6 +44,8 @@ class Looking:
                 prctl.set_parent_death_signal(signal.SIGTERM)
                 os.close(read_fd)
                 code = run_lookout(options, write_fd, self.heartbeat, generation=generation)
+            except BaseException:  # noqa: BLE001  # a process of its own: nobody above could say what happened
+                traceback.print_exc()
             finally:
                 os._exit(code)
         os.close(write_fd)

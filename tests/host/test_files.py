@@ -12,6 +12,7 @@ import pytest
 from overlays import Overlay, Watch, make_image, watching
 
 from outrider_sidecar.sensors.host.fanotify_probe import probe_fanotify
+from outrider_sidecar.sensors.host.queues import Bounds
 from outrider_wire.events import ProcessId, SightLost
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="fanotify marks of file systems need root")
@@ -281,6 +282,35 @@ def test_twenty_thousand_creations_are_all_told(make: Make, watch: Watch) -> Non
     created = [event.file.path for event in watch.changes(container) if event.change == "created"]
     assert created == [f"/tmp/{n}" for n in range(20000)]
     assert not any(isinstance(event, SightLost) for event in watch.events)
+
+
+def test_layers_that_nobody_shows_are_left_to_inotify(make: Make, watch: Watch) -> None:
+    """Where the mounter's namespace cannot be had any more it is said so, and reads and execs are seen all the same."""
+    container = make(layers="tmpfs")
+    container.process.kill()  # the mounter; what it mounted for the container stays
+    container.process.wait()
+    watch.add(container)
+    told = watch.watched(container)
+    assert told.sensor == "" and "upper directory" in told.reason, told
+    container.do("put('/tmp/unseen'); open('/etc/shadow').read()")
+    watch.settle()
+    assert [(e.change, e.file.path) for e in watch.changes(container)] == [("opened", "/etc/shadow")]
+
+
+def test_a_loss_is_counted_exactly_and_made_good(make: Make) -> None:
+    """What is let go past the bound is counted to the event; the scripts among it are found in the layers."""
+    with watching(Bounds(opens=50, taken_opens=128, taken_names_bytes=8_192)) as watch:
+        container = make(layers="tmpfs")
+        watch.add(container)
+        container.do("for n in range(3000):\n put(f'/tmp/{n}', '#!')")
+        watch.settle()
+        (loss,) = [event for event in watch.events if isinstance(event, SightLost)]
+        told = [event for event in watch.changes(container) if event.change in ("created", "written")]
+        names = [event for event in told if event.change == "created"]
+        assert loss.lost is not None and 6_000 - loss.lost == len(names) + 128
+        assert {event.file.path for event in watch.changes(container)} == {f"/tmp/{n}" for n in range(3000)}
+        assert watch.watched(container).since_ns >= loss.at_ns
+        assert watch.tell(container, "put('/tmp/after')") == [("created", "/tmp/after")]
 
 
 def test_a_container_that_ends_takes_everything_along(make: Make, watch: Watch, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from overlays import Overlay, make_image
 
 from outrider_sidecar.sensors import FileWatch
+from outrider_sidecar.sensors.host import marked as module
 from outrider_sidecar.sensors.host.marked import HEAR_S, MarkedFiles
 from outrider_sidecar.sensors.host.partial import read_unwatched, say_unwatched
 from outrider_wire.events import Event, FilesWatched, SightLost
@@ -69,8 +70,12 @@ def test_unwatched_mounts_survive_their_text(mounts: dict[bytes, str]) -> None:
 
 
 @pytest.mark.parametrize("told", [True, False])
-def test_inotify_watches_what_cannot_be_marked(marked: MarkedFiles, tmp_path: Path, told: bool) -> None:
+def test_inotify_watches_what_cannot_be_marked(
+    marked: MarkedFiles, tmp_path: Path, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A container that is said to be unmarkable, or of which nothing is heard in time; given back when it is marked."""
+    said = list[str]()
+    monkeypatch.setattr(module, "say", lambda text, **facts: said.append(f"{text}: {facts['reason']}"))
     container = Overlay(tmp_path / "c", lower=str(make_image(tmp_path / "image")))
     stop, events = threading.Event(), list[Event]()
     thread = threading.Thread(target=marked.run, args=(events.append, stop))
@@ -87,9 +92,11 @@ def test_inotify_watches_what_cannot_be_marked(marked: MarkedFiles, tmp_path: Pa
             if marked.important_done() and marked.watched_since(container.mnt_ns, "/tmp"):
                 break
             deadline.wait(0.005)
-        assert marked.watched_since(container.mnt_ns, "/tmp") and marked.directories
+        assert marked.watched_since(container.mnt_ns, "/tmp") and marked.directories and marked.by_inotify == 1
+        assert len(said) == 1 and "watched by inotify" in said[0], said
+        assert ("its root is unknown" if told else "nothing was heard") in said[0]
         marked.learn(FilesWatched(9, container.mnt_ns, "fanotify", 9))
-        assert marked.watched_since(container.mnt_ns, "/tmp") == 9
+        assert marked.watched_since(container.mnt_ns, "/tmp") == 9 and not marked.by_inotify
     finally:
         stop.set()
         marked.wake()

@@ -6,9 +6,12 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from outrider_sidecar.clocks import started_at_ns
 from outrider_sidecar.heartbeat import Slot
-from outrider_wire.events import ProcessExecuted, ProcessExited, ProcessStarted, SightLost
+from outrider_sidecar.sensors.host.marks import FileMarks
+from outrider_wire.events import ProcessExecuted, ProcessExited, ProcessId, ProcessStarted, SightLost
 
 from .conftest import wait_until
 
@@ -63,7 +66,7 @@ def test_a_mount_namespace_without_a_containers_cgroup_is_the_hosts_own(make_con
     os.waitpid(pid, 0)
     looking.end()
     assert looking.executed("sleep", service.mnt_ns)
-    own = next(event for event in looking.executed("true") if event.process.pid == pid)
+    own = next(event for event in looking.of(ProcessExecuted) if event.process.pid == pid)
     assert own.parent is not None
     assert own.parent.pid == os.getpid()
     assert own.mnt_ns == Path("/proc/self/ns/mnt").stat().st_ino
@@ -133,18 +136,24 @@ def test_a_process_outlives_its_first_thread(container, look) -> None:
     assert list(ends) == [true.process, python.process]
 
 
-def test_a_chain_of_execs_is_told_as_so_many(container, look) -> None:
+CHAINS = "for i in 1 2 3 4 5; do (exec env nice -n 0 env sh -c 'exit 5'); done; sleep 0.05"
+
+
+@pytest.mark.parametrize("marks", [None, FileMarks])
+def test_a_chain_of_execs_is_told_as_so_many(container, look, marks) -> None:
     """Programs that a process starts one after the other are all told of, and none is taken for another."""
-    looking = look()
-    assert container.run("env", "nice", "-n", "0", "env", "sh", "-c", "exit 5") == 5
+    looking = look(marks=marks)
+    assert container.run("sh", "-c", CHAINS) == 0
     looking.end()
-    execs = looking.of(ProcessExecuted, container.mnt_ns)
-    assert len(execs) == 4
-    assert len({event.process for event in execs}) == 1
-    known = [event.exe.path.rpartition("/")[2] for event in execs if event.exe.path]
-    expected = ["env", "nice", "env", Path("/bin/sh").resolve().name]
-    assert known == [name for name, event in zip(expected, execs, strict=True) if event.exe.path]
-    assert execs[-1].argv == ("sh", "-c", "exit 5") or "argv" in execs[-1].missing
+    programs = ["env", "nice", "env", Path("/bin/sh").resolve().name]
+    chains: dict[ProcessId, list[ProcessExecuted]] = {}
+    for event in looking.of(ProcessExecuted, container.mnt_ns):
+        chains.setdefault(event.process, []).append(event)
+    assert sorted(map(len, chains.values())) == [1, 1] + [4] * 5
+    for execs in (chain for chain in chains.values() if len(chain) == 4):
+        told = [event.exe.path.rpartition("/")[2] for event in execs]
+        assert [name or wanted for name, wanted in zip(told, programs, strict=True)] == programs
+        assert execs[-1].argv == ("sh", "-c", "exit 5") or "argv" in execs[-1].missing
 
 
 def test_a_fork_without_an_exec_is_told_with_its_end(container, look) -> None:
@@ -291,6 +300,37 @@ def test_ends_with_its_supervisor(connector) -> None:
     assert os.read(told_read, 16) == b"ended"
     for fd in (told_read, read_end, write_end):
         os.close(fd)
+
+
+STORM = """
+import os, sys, time
+began = time.perf_counter()
+for number in range(int(sys.argv[1])):
+    time.sleep(max(0, began + number / 1000 - time.perf_counter()))
+    os.waitpid(os.posix_spawn("/bin/true", ["true", str(number)], {}), 0)
+"""
+
+
+def test_none_of_a_thousand_programs_a_second_is_missed(container, look) -> None:
+    """Every start, program and end of a storm is told of once, in order, and with what was to be had of it."""
+    looking = look()
+    workers = [container.spawn(*PYTHON, STORM, "700") for _ in range(3)]
+    for pid in workers:
+        assert container.wait(pid) == 0
+    looking.end()
+    parents = {e.process for e in looking.of(ProcessExecuted) if e.process.pid in workers}
+    programs = [e for e in looking.of(ProcessExecuted) if e.parent in parents]
+    assert len(programs) == len({e.process for e in programs}) == 2100
+    assert {e.exe.path.rpartition("/")[2] for e in programs} <= {"true", ""}
+    assert {e.mnt_ns for e in programs} == {container.mnt_ns}
+    told = {e.process for e in programs}
+    assert sum(e.process in told for e in looking.of(ProcessStarted)) == 2100
+    assert sum(e.process in told and e.status == 0 for e in looking.of(ProcessExited)) == 2100
+    assert looking.of(SightLost) == []
+    heartbeat = looking.heartbeat
+    poor = sum(not e.exe.path for e in looking.of(ProcessExecuted))
+    assert heartbeat[Slot.EXECS_POOR] == poor
+    assert heartbeat[Slot.EXECS_SEEN] == len(looking.of(ProcessExecuted))
 
 
 def test_a_debugger_may_trace_what_is_guarded(container, look) -> None:

@@ -28,11 +28,17 @@ def _record(*seen: FileChanged, since: int | None = 1_100, max_seen: int = 100) 
     return record
 
 
+GONE = FileFacts("/bin/x")
 TABLE = [
     ("older than the container", [], _file(ctime=OLD), "old"),
     ("older, with a modification time in the future", [], _file(mtime=9_999, ctime=OLD), "old"),
     ("older, though its name was seen made and replaced", [_saw("created", _file())], _file(ctime=OLD), "old"),
     ("new bytes", [], _file(mtime=NEW), "new"),
+    ("not to be looked at, seen made", [_saw("created", _file())], FileFacts("/bin/../bin/x"), "new"),
+    ("not to be looked at, seen made and gone", [_saw("created", _file()), _saw("deleted", _file())], GONE, "new"),
+    ("not to be looked at, nothing seen, watched", [], GONE, "old"),
+    ("not to be looked at, changed before the watch", [_saw("found", _file())], GONE, "undecided"),
+    ("not to be looked at, unwatched", [], FileFacts("/data/x"), "undecided"),
     ("new bytes at the very baseline", [], _file(mtime=BASELINE, ctime=BASELINE), "new"),
     ("attributes alone, watched", [], _file(), "old"),
     ("attributes alone, told of", [_saw("attributes", _file())], _file(), "old"),
@@ -55,7 +61,6 @@ TABLE = [
     ("unlinked when started", [], _file(nlink=0), "fileless"),
     ("unlinked, of the image", [], _file(ctime=OLD, nlink=0), "fileless"),
     ("renamed over, other links left", [_saw("created", _file())], _file("/bin/x (deleted)"), "new"),
-    ("facts unread", [], FileFacts("/bin/x"), "undecided"),
     ("a memfd whose facts are unread", [], FileFacts("/memfd:x (deleted)"), "fileless"),
 ]
 

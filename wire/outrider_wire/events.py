@@ -99,7 +99,8 @@ class ProcessExecuted(Struct, frozen=True, gc=False, tag=True, tag_field="event"
     `parent` as in ProcessStarted. `env` holds only the variables named in `decode.environ.KEPT_VARIABLES`.
     `stdio` are descriptors 0 to 2, as many as are open. `sockets` are facts of those of `stdio` that are
     sockets. `script` is the file an interpreter was told to run, or the program ld.so was asked to run.
-    `missing` names the facts that could not be read; they hold their defaults. `tty` is tty_nr of
+    `missing` names the facts that could not be read of the process; they hold their defaults, or, of a process that
+    was gone too soon, what its parent had when it was forked. `tty` is tty_nr of
     proc_pid_stat(5), 0 for none. `execfn` is AT_EXECFN. `cgroup` is read only where the mount namespace is new.
     `ordered` are libraries that LD_PRELOAD or LD_AUDIT names by links of procfs, which are gone when the process is.
     """

@@ -101,7 +101,8 @@ class HostTask:
         """Take away what is left once no container runs."""
         for container in self.listed:
             container.remove()
-        for namespace in self._made:
+        for number, namespace in zip(self.numbers, self._made, strict=True):
+            network.leave_bridge(number)
             unmount(str(namespace))
 
     def _make_networks(self) -> tuple[Path, ...]:

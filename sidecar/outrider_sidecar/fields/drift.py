@@ -86,7 +86,9 @@ def new_file_directory(context: Context) -> str | None:
 def new_file_author(context: Context) -> str | None:
     drift = context.script_drift if is_script_new(context) else context.exe_drift
     author = context.world.tree.get(drift.by) if drift is not None and drift.by is not None else None
-    return f"{command_line(author)} (pid {author.id.pid}, inferred)" if author else None
+    if author is None or drift is None:
+        return None
+    return f"{command_line(author)} (pid {author.id.pid}{'' if drift.by_exactly else ', inferred'})"
 
 
 UPPER: Final = "told by the drift record: content that came or changed since the container was created"
@@ -129,5 +131,5 @@ FIELDS = (
     Field("proc.new_file", "str", new_file, doc="The new file that was executed: the program or the script."),
     Field("proc.new_file_changed_at", "int", new_file_changed_at, unit="ns", doc="When that file changed (ctime)."),
     Field("proc.new_file_directory", "str", new_file_directory, doc="The directory of that file."),
-    Field("proc.new_file_author", "str", new_file_author, doc="Who most likely made that file (inferred)."),
+    Field("proc.new_file_author", "str", new_file_author, doc="Who made that file; said to be inferred where it is."),
 )

@@ -14,7 +14,7 @@ from typing import Final
 from outrider_sidecar.decode.mountinfo import Mount, parse_mounts
 from outrider_sidecar.gate.records import Guarded
 from outrider_sidecar.linux.permission import ExecPermission
-from outrider_sidecar.linux.procfs import PROC, read_bytes, reading
+from outrider_sidecar.linux.procfs import PROC, read_bytes, read_whole, reading
 from outrider_sidecar.linux.rooted import open_beneath, opened_root
 from outrider_wire.errors import ProcessGone, Unavailable
 
@@ -85,7 +85,7 @@ class Marks:
     def _cover(self, guarded: Guarded) -> None:
         try:
             with opened_root(guarded.pid, guarded.mnt_ns, proc=self._proc) as root, reading(guarded.pid):
-                raw = _read_mounts(f"{self._proc}/{guarded.pid}/mountinfo")
+                raw = read_whole(f"{self._proc}/{guarded.pid}/mountinfo", limit=MAX_MOUNTINFO_BYTES)
                 if raw != self._seen.get(guarded.mnt_ns):
                     self._seen[guarded.mnt_ns] = raw
                     self._uncovered[guarded.mnt_ns] = self._cover_mounts(root, raw)
@@ -120,12 +120,3 @@ class Marks:
 def _is_of_mount(fd: int, number: int) -> bool:
     """Whether it was opened through that very mount, not through what lies over it or came in its place."""
     return b"mnt_id:\t%d\n" % number in read_bytes(f"/proc/self/fdinfo/{fd}", limit=1024)
-
-
-def _read_mounts(path: str) -> bytes:
-    """A list of mounts is told page by page."""
-    with open(path, "rb", buffering=0) as file:
-        raw = b""
-        while len(raw) < MAX_MOUNTINFO_BYTES and (part := file.read(MAX_MOUNTINFO_BYTES)):
-            raw += part
-        return raw

@@ -7,6 +7,7 @@ rest on it are refused when they are loaded. Nothing of this enters the tree.
 """
 
 import posixpath
+from collections import OrderedDict
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -16,14 +17,17 @@ from msgspec.structs import replace
 from outrider_sidecar.fields.context import Context
 from outrider_sidecar.gate.records import Question
 from outrider_sidecar.linux.execfacts import FactReader
-from outrider_sidecar.linux.procfs import PROC
+from outrider_sidecar.linux.procfs import PROC, Stat, read_stat
 from outrider_sidecar.world.tree import MAX_ANCESTORS, Process
 from outrider_sidecar.world.world import World
+from outrider_wire.errors import ProcessGone, Unavailable
 from outrider_wire.events import ProcessExecuted, ProcessId
 
 MISSING: Final = ("argv", "execfn", "env", "script")
 MAX_LINE: Final = 16
 """Most living ancestors read; those above are taken from the tree."""
+MAX_KNOWN: Final = 512
+"""Most ancestors remembered."""
 _NAME_LENGTH: Final = 15
 _DELETED: Final = " (deleted)"
 
@@ -67,28 +71,47 @@ class AttemptReader:
     """Reads who wants to start a program; in the asking thread."""
 
     def __init__(self, *, proc: Path = PROC) -> None:
+        self._proc = proc
         self._reader = FactReader(proc=proc, sensor="gate")
+        self._known: OrderedDict[tuple[int, int, int], ProcessExecuted] = OrderedDict()
 
     def read(self, question: Question) -> Attempt | None:
         """None where the process is gone: it was killed while it waited."""
-        before, ppid = self._read(question.pid)
-        if before is None:
+        before = self._read(question.pid)
+        birth = self._birth(question.pid)
+        if before is None or birth is None:
             return None
         line: list[ProcessExecuted] = []
-        while ppid > 1 and len(line) < MAX_LINE:
-            above, ppid = self._read(ppid)
+        while birth is not None and birth.ppid > 1 and len(line) < MAX_LINE:
+            pid, birth = birth.ppid, self._birth(birth.ppid)
+            above = self._recall(pid, birth) if birth is not None else None
             if above is None or above.mnt_ns != question.mnt_ns:
                 break
             line.append(above)
         return Attempt(question, before, line)
 
-    def _read(self, pid: int) -> tuple[ProcessExecuted | None, int]:
-        """What a process runs, and its parent's pid."""
+    def _birth(self, pid: int) -> Stat | None:
+        try:
+            return read_stat(pid, proc=self._proc)
+        except (ProcessGone, Unavailable, ValueError):
+            return None
+
+    def _recall(self, pid: int, birth: Stat) -> ProcessExecuted | None:
+        """What an ancestor runs; read once for each program it starts, which gives it a stack elsewhere."""
+        key = (pid, birth.start_ticks, birth.stack)
+        known = self._known.get(key)
+        if known is None and (known := self._read(pid)) is not None:
+            self._known[key] = known
+            if len(self._known) > MAX_KNOWN:
+                self._known.popitem(last=False)
+        return known
+
+    def _read(self, pid: int) -> ProcessExecuted | None:
         try:
             captured = self._reader.capture(pid, seen="found")
         finally:
             self._reader.directories.close(pid)
-        return (captured.event(None), captured.birth.ppid) if captured.birth is not None else (None, 0)
+        return captured.event(None) if captured.birth is not None else None
 
 
 class Preview(Context):

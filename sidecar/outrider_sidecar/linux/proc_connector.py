@@ -9,8 +9,12 @@ Facts that shape this file:
   Elsewhere the socket cannot be bound or the listen message is refused with ECONNREFUSED, or nothing ever comes. So
   one listens, makes a child, and sees whether it is told of.
 - Pids are those of the first PID namespace. Threads are told of like processes: pid is the thread, tgid the process.
-- Since 6.6 a listener may ask for some kinds of events alone. A socket filter does the same on every kernel, and leaves
-  threads out besides, so that a program with many threads wakes nobody: that is what is used here.
+- Since 6.6 a listener may ask for some kinds of events alone. A socket filter does the same on every kernel, and can
+  compare pid and tgid besides: that is what is used here.
+- Only an exec is urgent: what it started may be gone in half a millisecond. So there are two sockets, one that is told
+  of execs and wakes us, one that is told of the rest and is read when there is time. A message without a waiter costs
+  the program that causes it a microsecond, one that wakes another processor several. What was read of both is put in
+  the order of time; what came while they were read waits for the next time, so that nothing is left out of its order.
 - `sequence` counts for each processor, before any filter: behind one, gaps in it say nothing. But what did not fit a
   socket's buffer is counted for that socket (SO_MEMINFO), exactly. The next receive then fails with ENOBUFS, once; and
   all that comes is dropped until everything that waits was read.
@@ -28,12 +32,15 @@ import errno
 import os
 import socket
 import struct
+import time
 from ctypes import addressof, create_string_buffer
+from operator import attrgetter
 from typing import Final, Literal
 
 from msgspec import Struct
 
 from outrider_sidecar.linux.bpf import assemble
+from outrider_sidecar.linux.recvmmsg import NetlinkBatch
 
 FORK: Final = 0x1
 EXEC: Final = 0x2
@@ -54,7 +61,8 @@ _HEADER: Final = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, seque
 _CONNECTOR: Final = struct.Struct("=IIIIHH")  # cn_msg: idx, val, seq, ack, length, flags
 _EVENT: Final = struct.Struct("=IIQ6i")  # proc_event: what, cpu, timestamp, and the largest of the union
 _WHOLE: Final = struct.Struct(_HEADER.format + _CONNECTOR.format[1:] + _EVENT.format[1:])
-_MOST_BYTES: Final = 512
+_MOST_BYTES: Final = 128
+_MOST_AT_ONCE: Final = 128
 
 
 def _as_loaded(number: int) -> int:
@@ -62,34 +70,37 @@ def _as_loaded(number: int) -> int:
     return int.from_bytes(struct.pack("=I", number), "big")
 
 
-FILTER: Final = assemble(f"""
+URGENT: Final = assemble(f"""
         word 36                             ; what
-        ifeq {_as_loaded(FORK)} fork
-        ifeq {_as_loaded(EXEC)} own
-        ifeq {_as_loaded(EXIT)} own
-        drop
-fork:   word 60                             ; the child's pid
-        tax
-        word 64                             ; and its tgid
-        ifsame keep
-        drop
-own:    word 52                             ; the process's pid
+        ifne {_as_loaded(EXEC)} other
+        word 52                             ; the process's pid
         tax
         word 56                             ; and its tgid
         ifsame keep
-        drop
+other:  drop
+keep:   pass {_MOST_BYTES}
+""")
+REST: Final = assemble(f"""
+        word 36
+        ifeq {_as_loaded(FORK)} keep        ; of threads, too: who has some is known by that
+        ifne {_as_loaded(EXIT)} other
+        word 52
+        tax
+        word 56
+        ifsame keep
+other:  drop
 keep:   pass {_MOST_BYTES}
 """)
 
 
 class LifeMessage(Struct, frozen=True, gc=False):
-    """A process began, started a program or ended, at `at_ns` of CLOCK_MONOTONIC.
+    """A process began, got one more thread, started a program or ended, at `at_ns` of CLOCK_MONOTONIC.
 
     `parent` is told of a fork alone, `status` (as of wait(2)) of an exit alone. `sequence` counts what happened on
     the processor `cpu`.
     """
 
-    what: Literal["fork", "exec", "exit"]
+    what: Literal["fork", "thread", "exec", "exit"]
     pid: int
     at_ns: int
     parent: int = 0
@@ -99,7 +110,7 @@ class LifeMessage(Struct, frozen=True, gc=False):
 
 
 def parse_message(datagram: bytes | bytearray | memoryview) -> LifeMessage | None:
-    """One datagram of the group; None where it tells of a thread or of something else. Raises ValueError."""
+    """One datagram of the group; None where it tells of a thread's end or of something else. Raises ValueError."""
     if len(datagram) < _WHOLE.size:
         raise ValueError(f"a message of {len(datagram)} bytes")
     fields = _WHOLE.unpack_from(datagram)
@@ -110,7 +121,9 @@ def parse_message(datagram: bytes | bytearray | memoryview) -> LifeMessage | Non
         raise ValueError(f"a message of {len(datagram)} bytes says that it has {length}, and {size} of them an event")
     if what == FORK:
         _, parent, pid, tgid, _, _ = told
-        return LifeMessage("fork", pid, at_ns, parent, 0, cpu, sequence) if _is_process(pid, tgid) else None
+        if _is_process(pid, tgid):
+            return LifeMessage("fork", pid, at_ns, parent, 0, cpu, sequence)
+        return LifeMessage("thread", tgid, at_ns, 0, 0, cpu, sequence)
     if what == EXEC:
         return LifeMessage("exec", told[0], at_ns, 0, 0, cpu, sequence) if _is_process(told[0], told[1]) else None
     if what == EXIT:
@@ -125,90 +138,127 @@ def _is_process(pid: int, tgid: int) -> bool:
     return pid == tgid
 
 
-class ProcConnector:
-    """A listening socket, for one thread. Raises OSError where the kernel refuses it.
+_BY_TIME: Final = attrgetter("at_ns")
 
-    `overrun` says that messages were dropped, `lost` how many since it was made; `strange` counts what was no message.
+
+class ProcConnector:
+    """Both listening sockets, for one thread. Raises OSError where the kernel refuses them.
+
+    `overrun` says that messages were dropped; `strange` counts what was no message.
     """
 
     def __init__(self, *, buffer_bytes: int) -> None:
-        kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-        self._socket = socket.socket(socket.AF_NETLINK, kind, _NETLINK_CONNECTOR)
-        self._buffer = bytearray(_MOST_BYTES)
-        self._view = memoryview(self._buffer)
-        self.overrun = False
-        self.lost = 0
-        self.strange = 0
+        self._batch = NetlinkBatch(most=_MOST_AT_ONCE, size_bytes=_MOST_BYTES)
+        self._urgent = _listen(URGENT, buffer_bytes)
+        self._rest = self._urgent
         try:
-            self._attach_filter()
-            self._enlarge(buffer_bytes)
-            self._socket.bind((0, _CN_IDX_PROC))
-            self._say(LISTEN)
+            self._rest = _listen(REST, buffer_bytes)
         except OSError:
-            self._socket.close()
+            self._urgent.close()
             raise
+        self._waiting: list[LifeMessage] = []
+        self._counted = 0
+        self.has_more = False
+        self.overrun = False
+        self.strange = 0
 
-    def fileno(self) -> int:
-        return self._socket.fileno()
+    def urgent_fileno(self) -> int:
+        """Readable when there are execs."""
+        return self._urgent.fileno()
+
+    def rest_fileno(self) -> int:
+        """Readable when there is something else."""
+        return self._rest.fileno()
 
     def close(self) -> None:
         """Stop listening."""
-        try:
-            self._say(IGNORE)
-        except OSError:
-            pass  # it ends with the socket, too
-        self._socket.close()
+        for each in (self._urgent, self._rest):
+            try:
+                _say(each, IGNORE)
+            except OSError:
+                pass  # it ends with the socket, too
+            each.close()
 
-    def receive(self, most: int) -> list[LifeMessage]:
-        """What waits, in its order, and at most so much; never blocks. Fewer than `most` means that nothing waits."""
-        found: list[LifeMessage] = []
-        receive, view = self._socket.recvfrom_into, self._view
-        while len(found) < most:
+    def receive(self) -> list[LifeMessage]:
+        """What waits, in the order of time, some hundred at most; never blocks. `has_more` tells of the rest."""
+        self.has_more = False
+        until_ns = time.monotonic_ns()
+        found, self._waiting = self._waiting, []
+        for source in (self._urgent, self._rest):
+            if self._read(source, found):
+                until_ns = min(until_ns, found[-1].at_ns)  # what it holds still comes before more of the other
+                self.has_more = True
+        found.sort(key=_BY_TIME)
+        while found and found[-1].at_ns > until_ns:
+            self._waiting.append(found.pop())
+            self.has_more = True
+        return found
+
+    def take_losses(self) -> int | None:
+        """How many messages were dropped since the last call, None where the kernel does not count them.
+
+        0 is possible after an overrun: the drops of both sockets are counted at the first, and each tells of its own.
+        """
+        self.overrun = False
+        try:
+            counted = sum(_drops(each) for each in (self._urgent, self._rest))
+        except (OSError, struct.error):
+            return None
+        lost, self._counted = counted - self._counted, counted
+        return lost & 0xFFFFFFFF
+
+    def _read(self, source: socket.socket, found: list[LifeMessage]) -> bool:
+        """Add what waits, at most a batch of it; whether there may be more."""
+        try:
+            batch = self._batch.receive(source.fileno())
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            self.overrun = True
+            batch = self._batch.receive(source.fileno())
+        count = len(found)
+        for sender, datagram in batch:
             try:
-                size, sender = receive(view)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise
-                self.overrun = True
-                continue
-            try:
-                message = parse_message(view[:size]) if not sender[0] else None
+                message = parse_message(datagram) if not sender else None
             except ValueError:
                 self.strange += 1
                 continue
             if message is not None:
                 found.append(message)
-        return found
+        return len(batch) == self._batch.most and len(found) > count
 
-    def take_losses(self) -> int | None:
-        """How many messages were dropped since the last call, 0 for none, None where the kernel does not count."""
-        overrun, self.overrun = self.overrun, False
-        try:
-            dropped = _MEMINFO.unpack(self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))[_DROPS]
-        except (OSError, struct.error):
-            return None if overrun else 0
-        lost = (dropped - self.lost) & 0xFFFFFFFF
-        self.lost += lost
-        return lost or (None if overrun else 0)
 
-    def _attach_filter(self) -> None:
-        program = create_string_buffer(FILTER, len(FILTER))
-        described = struct.pack("@HP", len(FILTER) // 8, addressof(program))
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)
+def _listen(program: bytes, buffer_bytes: int) -> socket.socket:
+    made = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, _NETLINK_CONNECTOR)
+    try:
+        kept = create_string_buffer(program, len(program))
+        made.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", len(program) // 8, addressof(kept)))
+        _enlarge(made, buffer_bytes)
+        made.bind((0, _CN_IDX_PROC))
+        _say(made, LISTEN)
+    except OSError:
+        made.close()
+        raise
+    return made
 
-    def _enlarge(self, buffer_bytes: int) -> None:
-        """The kernel doubles what is asked for, for its own bookkeeping, and counts that in."""
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, buffer_bytes // 2)
-        except PermissionError:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes // 2)
 
-    def _say(self, operation: int) -> None:
-        size = _HEADER.size + _CONNECTOR.size + 4
-        self._socket.send(
-            _HEADER.pack(size, _NLMSG_DONE, 0, 0, os.getpid())
-            + _CONNECTOR.pack(_CN_IDX_PROC, _CN_VAL_PROC, 0, 0, 4, 0)
-            + struct.pack("=I", operation)
-        )
+def _enlarge(made: socket.socket, buffer_bytes: int) -> None:
+    """The kernel doubles what is asked for, for its own bookkeeping, and counts that in."""
+    try:
+        made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, buffer_bytes // 2)
+    except PermissionError:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes // 2)
+
+
+def _say(made: socket.socket, operation: int) -> None:
+    size = _HEADER.size + _CONNECTOR.size + 4
+    made.send(
+        _HEADER.pack(size, _NLMSG_DONE, 0, 0, os.getpid())
+        + _CONNECTOR.pack(_CN_IDX_PROC, _CN_VAL_PROC, 0, 0, 4, 0)
+        + struct.pack("=I", operation)
+    )
+
+
+def _drops(made: socket.socket) -> int:
+    counts = _MEMINFO.unpack(made.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
+    return int(counts[_DROPS])

@@ -111,6 +111,8 @@ def _enter(
 
     def status(guard: "Guard") -> dict[str, Any]:
         said = naming.status(guard) | selecting.status()
+        if isinstance(guard.files, MarkedFiles):
+            said["file_watch"] = {"marked": guard.files.marked, "by_inotify": guard.files.by_inotify}
         return said | ({"gate": response.status()} if response is not None else {})
 
     chores: tuple[Chore, ...] = (naming.chore, selecting.chore)

@@ -16,6 +16,8 @@ there, and renaming /bin/sh is a way to hide it); the old name is not, though th
 made by link(2) are therefore remembered by path alone, all others by inode too while it has one name, so that a
 rename of a directory above does not lose them.
 
+A file whose facts could not be read is judged by its name alone: by what the watch saw of that, or did not.
+
 A file with no name left when it was started (deleted, O_TMPFILE, memfd) is fileless, whatever its age.
 """
 
@@ -61,6 +63,8 @@ class Drift(Struct, frozen=True, gc=False):
     changed_at_ns: int = 0
     by: ProcessId | None = None
     by_silence: bool = False
+    by_exactly: bool = False
+    """Whether `by` was told by the kernel, not inferred."""
 
 
 class SeenFile(Struct, frozen=True, gc=False):
@@ -73,6 +77,7 @@ class SeenFile(Struct, frozen=True, gc=False):
     ino: int = 0
     by: ProcessId | None = None
     gone: bool = False
+    by_exactly: bool = False
 
 
 class DriftState(Struct, frozen=True):
@@ -81,6 +86,11 @@ class DriftState(Struct, frozen=True):
     baseline_ns: int
     seen: list[SeenFile] = []
     forgotten_ns: int = 0
+
+
+def _made(seen: SeenFile) -> Drift:
+    said = f"{_SAID[seen.change]} after the container was created"
+    return Drift("new", said, seen.at_ns, seen.by, by_exactly=seen.by_exactly)
 
 
 def _unwatched(_: str) -> int | None:
@@ -127,7 +137,10 @@ class DriftRecord:
         if event.change == "opened" or event.kind == "dir" or (file.mode and not stat.S_ISREG(file.mode)):
             return
         if event.change in _MADE or (event.change == "found" and (known is None or known.gone)):
-            self._remember(SeenFile(file.path, event.change, event.at_ns, file.dev, file.ino, event.actor))
+            exactly = event.attribution == "exact"
+            self._remember(
+                SeenFile(file.path, event.change, event.at_ns, file.dev, file.ino, event.actor, by_exactly=exactly)
+            )
 
     def _remember(self, seen: SeenFile) -> None:
         if (before := self._seen.get(seen.path)) is not None:
@@ -150,15 +163,25 @@ class DriftRecord:
         if file.nlink == 0 or (not file.ino and file.path.startswith("/memfd:")):
             return Drift("fileless", "it had no name in any directory when it was started", file.ctime_ns)
         if not file.ino:
-            return Drift("undecided", "its facts could not be read")
+            return self._judge_by_name(file.path)
         if file.ctime_ns < self.baseline_ns:
             return Drift("old", "it has not changed since the container was created")
         seen = self._seen_of(file)
         if seen is not None and seen.change in _MADE:
-            return Drift("new", f"{_SAID[seen.change]} after the container was created", seen.at_ns, seen.by)
+            return _made(seen)
         if file.mtime_ns >= self.baseline_ns:
             return Drift("new", "its content changed after the container was created", file.mtime_ns)
         return self._judge_by_silence(file, seen)
+
+    def _judge_by_name(self, path: str) -> Drift:
+        """A file that could not be looked at: whoever was asked to run it had ended, and it may have gone as well."""
+        path = posixpath.normpath(path)
+        seen = self._seen.get(path)
+        if seen is not None and seen.change in _MADE:
+            return _made(seen)
+        if seen is not None or self._watched_since(posixpath.dirname(path)) is None:
+            return Drift("undecided", "its facts could not be read")
+        return Drift("old", "no change of it was seen, in a watched directory", by_silence=True)
 
     def _judge_by_silence(self, file: FileFacts, seen: SeenFile | None) -> Drift:
         """Changed since the baseline, with older content as far as its mtime tells, and the watch told of no making."""

@@ -6,10 +6,12 @@ from outrider_lab.attacks.falco.action import Action
 
 _OPEN_LATE: Final = "{scratch}/httpd -c 'import time; time.sleep(5.5); file = open(\"/etc/shadow\"); time.sleep(0.5)'"
 _TRAVERSE: Final = """
-import subprocess
-reader = subprocess.Popen(["cat", "/var/../etc/../etc/shadow"], stdout=subprocess.DEVNULL)
-print("actor=%d" % reader.pid)
-reader.wait()
+import subprocess, time
+paths = ["/var/../etc/../etc/shadow", "-"]
+reader = subprocess.Popen(["cat", *paths], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+print("actor=%d" % reader.pid, flush=True)
+time.sleep(0.2)
+reader.communicate()
 """
 
 CREDENTIALS: Final = (

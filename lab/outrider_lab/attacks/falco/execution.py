@@ -52,10 +52,10 @@ EXECUTION: Final = (
     Action(
         name="DbProgramSpawnedProcess",
         rule="DB program spawned process",
-        idea="a program that is called mysqld starts ls",
+        idea="a program that is called mysqld starts another",
         prepare="ln -s {python} {scratch}/mysqld",
-        act="""{scratch}/mysqld -c 'import subprocess as s; p = s.Popen(["ls", "/"], stdout=s.DEVNULL); \
-print("actor=%d" % p.pid); p.wait()'""",
+        act="""{scratch}/mysqld -c 'import subprocess as s; p = s.Popen(["sleep", "0.2"]); \
+print("actor=%d" % p.pid, flush=True); p.wait()'""",
     ),
     Action(
         name="PotentialLocalPrivilegeEscalationViaEnvironmentVariablesMisuse",

@@ -45,7 +45,7 @@ KERNEL: Final = (
         rule="PTRACE anti-debug attempt",
         idea="a process asks to be traced by its parent, which the kernel refuses while the sidecar traces it",
         act=f"{{python}} -c '{_TRACE_ME}'",
-        blind="a traced process's own PTRACE_TRACEME fails, and failed system calls are not seen",
+        blind="the call fails where processes are traced, and is not seen; where nobody traces, no sensor tells of it",
     ),
     Action(
         name="ChangeNamespacePrivilegesViaUnshare",

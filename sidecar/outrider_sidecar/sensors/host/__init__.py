@@ -64,7 +64,7 @@ def run_lookout(
         heartbeat.beat(Slot.TRACER_BEAT)
         outlet.flush()
     lookout.take()
-    lookout.tell()
+    lookout.tell(everything=True)
     heartbeat[Slot.TRACER_READY] = generation
     gc.freeze()
     gc.disable()  # a collection takes milliseconds, in which programs end unseen; the sweep runs it

@@ -4,6 +4,10 @@ A process is in a container when its mount namespace is not the machine's own an
 id. A systemd service with mounts of its own is no container: it has no such id. Once a namespace is known to be a
 container's, whoever enters it is in that container, whatever cgroup he came from.
 
+A runtime's process that is on its way into a container has the container's cgroup already and the runtime's mount
+namespace still. That is the machine's own, or where the runtime has mounts of its own, one with the machine's root:
+no container has that.
+
 Inode numbers of namespaces are used again, so a container is forgotten with its last process, and that a namespace is
 no container's is never remembered, but of the machine's and our own.
 """
@@ -30,8 +34,10 @@ class Census:
         own = self.read_namespace(os.getpid())
         self.own_ns = own if own != self.host_ns else 0
         """Ours, where it is not the machine's: Outrider is a container itself, and tells nothing of that one."""
+        self._machines_root = self._read_machines_root()
         self._counts: dict[int, int] = {}
         self._devices: dict[int, int] = {}
+        self._watched: dict[int, int] = {}
 
     def read_namespace(self, pid: int) -> int:
         """The mount namespace of a process, 0 where it cannot be read."""
@@ -40,11 +46,22 @@ class Census:
         except OSError:
             return 0
 
+    def _read_machines_root(self) -> tuple[int, int]:
+        for pid in (1, KTHREADD):
+            try:
+                root = os.stat(f"{self._proc}/{pid}/root")
+                return root.st_dev, root.st_ino
+            except OSError:
+                continue
+        return 0, 0
+
     def is_container(self, mnt_ns: int, pid: int) -> bool:
         """Whether a mount namespace, read of `pid`, is a container's."""
         if mnt_ns in (0, self.host_ns, self.own_ns):
             return False
-        return mnt_ns in self._counts or bool(self._container_of(self._cgroup(pid)))
+        if mnt_ns in self._counts:
+            return True
+        return bool(self._container_of(self._cgroup(pid))) and not self._has_machines_root(pid)
 
     def enter(self, mnt_ns: int, pid: int) -> bool:
         """Count a process in; whether it is the first of its container."""
@@ -65,6 +82,7 @@ class Census:
             self._counts[mnt_ns] = count
             return False
         self._devices = {device: other for device, other in self._devices.items() if other != mnt_ns}
+        self._watched.pop(mnt_ns, None)
         return self._counts.pop(mnt_ns, None) is not None
 
     def is_counted(self, mnt_ns: int) -> bool:
@@ -75,9 +93,25 @@ class Census:
         """The container whose root file system this device is, 0 for none."""
         return self._devices.get(device, 0)
 
+    def note_watched(self, mnt_ns: int, now_ns: int) -> None:
+        """From now on the file watch tells of what is opened in a container; ns of CLOCK_MONOTONIC."""
+        self._watched[mnt_ns] = now_ns
+
+    def saw_opens(self, mnt_ns: int, since_ns: int) -> bool:
+        """Whether all that was opened in a container since then was seen."""
+        watched_ns = self._watched.get(mnt_ns)
+        return watched_ns is not None and 0 < watched_ns < since_ns
+
     def containers(self) -> list[int]:
         """The mount namespaces of all containers."""
         return list(self._counts)
+
+    def _has_machines_root(self, pid: int) -> bool:
+        try:
+            root = os.stat(f"{self._proc}/{pid}/root")
+        except OSError:
+            return False
+        return (root.st_dev, root.st_ino) == self._machines_root
 
     def _cgroup(self, pid: int) -> str:
         try:

@@ -30,38 +30,56 @@ class Opened(Struct, frozen=True, gc=False):
     script: FileFacts | None = None
 
 
-def split_opened(files: Sequence[FileFacts], execs: int = 1) -> list[Opened]:
-    """The execs that a list of files opened for exec stands for, in their order; `execs` is how many were told of.
+class Match(Struct, frozen=True, gc=False):
+    """What the files that a process opened say of an exec: what it opened, if that is certain, and whether what was
+    read of the process may be believed."""
 
-    The kernel opens the script if it is one, then the interpreter or program, then its dynamic linker. Programs
-    without one cannot be told from a script and its interpreter, but by their number.
+    opened: Opened | None = None
+    is_believed: bool = True
+
+
+def match_opened(files: Sequence[FileFacts], event: ProcessExecuted, *, later: int = 0, is_late: bool = True) -> Match:
+    """Compare what was read of an exec, perhaps `is_late`, with what the process opened for it and since.
+
+    The kernel opens the script if it is one, then the interpreter or program, then its dynamic linker. Fanotify tells
+    of a file once for several openings that wait to be read, so of execs in quick succession (`later` wait behind this
+    one) only the first program is certain, and only where a linker stands behind it.
     """
-    if 1 < execs == len(files) and not any(is_linker(file.path) for file in files):
-        return [Opened(file) for file in files]
-    found: list[Opened] = []
-    group: list[FileFacts] = []
-    for file in files:
-        if is_linker(file.path) and group:
-            found.append(_opened(group))
-            group = []
-        else:
-            group.append(file)
-    if group:
-        found.append(_opened(group))
-    return found
+    end = next((place + 1 for place, file in enumerate(files) if is_linker(file.path)), len(files))
+    programs = [file for file in files[:end] if not is_linker(file.path)]
+    if event.exe.path:
+        return _compare(files, programs, event, is_late=is_late)
+    if len(programs) == 1 and (end > 1 or not later):
+        return Match(Opened(programs[0]))
+    if len(programs) == 2 and not later:
+        return Match(Opened(programs[1], programs[0]))
+    return Match(Opened(files[0]) if end == 1 and not later else None)
 
 
-def _opened(group: list[FileFacts]) -> Opened:
-    return Opened(group[-1], group[0] if len(group) > 1 else None)
+def _compare(files: Sequence[FileFacts], programs: list[FileFacts], event: ProcessExecuted, *, is_late: bool) -> Match:
+    if not programs or is_same(programs[0], event.exe):
+        return Match()  # without any, it runs what lies where nobody watches
+    is_script = len(programs) > 1 and event.script is not None and is_same(programs[0], event.script)
+    if is_script and is_same(programs[1], event.exe):
+        return Match()
+    if is_late and any(is_same(file, event.exe) for file in files):
+        certain = len(programs) == 1 and is_linker(files[1].path)
+        return Match(Opened(programs[0]) if certain else None, is_believed=False)
+    return Match()
 
 
-def complete(
-    event: ProcessExecuted, opened: Opened | None, before: ProcessExecuted | None
-) -> tuple[ProcessExecuted, Grade]:
+def is_same(one: FileFacts, other: FileFacts) -> bool:
+    """Whether two records are of one file."""
+    return one.path == other.path or (one.dev, one.ino) == (other.dev, other.ino) != (0, 0)
+
+
+def complete(event: ProcessExecuted, match: Match, before: ProcessExecuted | None) -> tuple[ProcessExecuted, Grade]:
     """The record of an exec as far as it is known; `before` is what the process ran before, or its parent."""
+    if not match.is_believed:
+        event = ProcessExecuted(event.at_ns, event.process, event.parent, missing=("process",), sensor=event.sensor)
     event = msgspec.structs.replace(event, missing=_unread(event))
-    if not event.exe.path and opened is not None:
-        missing = tuple(what for what in event.missing if what != "exe")
+    if not event.exe.path and match.opened is not None:
+        opened, missing = match.opened, tuple(what for what in event.missing if what != "exe")
         event = msgspec.structs.replace(event, exe=opened.exe, script=opened.script or event.script, missing=missing)
     if before is not None and _is_incomplete(event):
         event = _inherit(event, before)

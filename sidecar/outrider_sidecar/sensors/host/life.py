@@ -9,8 +9,9 @@ Facts that shape this file:
 - A message may be read long after what it tells of. Where a later exec or the end of the same process waits already,
   nothing of the earlier program can be read: what /proc says is of the later one.
 - The exec message comes some 100 us after the new program is in place. So what was read for one exec may be of the next
-  one, whose message is yet to come; that is why nothing is told for some milliseconds. Where a stack begins is random,
-  and tells two programs apart: the same place twice means that the same program was read twice.
+  one, whose message is yet to come; that is why nothing is told for some milliseconds, and longer where it was read
+  late. Where a stack begins is random, and tells two programs apart: the same place twice means that the same program
+  was read twice. What the process opened to be executed tells, too (see facts.py).
 - A pid may have been given to another by then: what was read counts only if the start time is that of the fork.
 - What was read of a process by looking (`known_ns`) is newer than messages of an earlier time: those are left out.
 - Whoever enters a container does so without a message; his first exec there is what is told, with no parent.
@@ -19,18 +20,20 @@ Facts that shape this file:
 import os
 import select
 import time
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Sequence
 from typing import Final
 
 from outrider_sidecar.clocks import started_at_ns
+from outrider_sidecar.decode.script import is_linker
 from outrider_sidecar.linux.execfacts import Captured, FactReader
 from outrider_sidecar.linux.proc_connector import LifeMessage
 from outrider_sidecar.linux.procfs import read_stat
 from outrider_sidecar.sensors.host.census import Census
 from outrider_sidecar.sensors.host.clock import Clock
-from outrider_sidecar.sensors.host.facts import split_opened
+from outrider_sidecar.sensors.host.haste import Haste
 from outrider_sidecar.sensors.host.options import LookoutOptions, Marks
+from outrider_sidecar.sensors.host.pending import Pending, is_of_next, look_ahead
 from outrider_sidecar.sensors.host.people import Live, People
 from outrider_sidecar.sensors.host.tell import Teller
 from outrider_wire.errors import ProcessGone, Unavailable
@@ -38,32 +41,10 @@ from outrider_wire.events import ProcessId
 
 SENSOR: Final = "connector"
 MAX_LEADERLESS: Final = 256
+MAX_PENDING: Final = 8_192
+"""With more than that, what comes first is told whether it is ready or not."""
 MAX_ANCESTORS: Final = 8
 """How far up it is looked whether a process is one of Outrider's own."""
-
-NEAR_NS: Final = 2_000_000
-"""An exec message is this near to the moment its program was in place."""
-
-
-class Pending:
-    """A message to be told of, whose it is (None: of one not followed), and of an exec what was read, and when."""
-
-    __slots__ = ("born_ns", "captured", "live", "message", "read_ns")
-
-    def __init__(
-        self,
-        message: LifeMessage,
-        live: Live | None,
-        captured: Captured | None = None,
-        *,
-        born_ns: int = 0,
-        read_ns: tuple[int, int] = (0, 0),
-    ) -> None:
-        self.message = message
-        self.live = live
-        self.captured = captured
-        self.born_ns = born_ns
-        self.read_ns = read_ns
 
 
 class Life:
@@ -89,26 +70,30 @@ class Life:
         self._marks = marks
         self._clock = clock
         self._teller = teller
+        self.haste = Haste()
         self._own = frozenset((supervisor_pid or os.getpid(), os.getpid()))
-        self._pending: list[Pending] = []
+        self._pending: deque[Pending] = deque()
         self._last_exec: dict[int, Pending] = {}
         self._leaderless: dict[int, tuple[Live, LifeMessage]] = {}
 
     def take(self, messages: Sequence[LifeMessage]) -> None:
         """Go through messages, and read what they tell of."""
-        for message, is_over in _look_ahead(messages):
-            if message.what == "fork":
-                self._forked(message)
-            elif message.what == "exec":
+        for message, is_over in look_ahead(messages):
+            if message.what == "exec":
                 self._executed(message, is_over=is_over)
+            elif message.what == "fork":
+                self._forked(message)
+            elif message.what == "thread":
+                if (live := self._people.by_pid.get(message.pid)) is not None:
+                    live.threaded = True
             else:
                 self._exited(message)
 
-    def tell(self) -> None:
-        """Tell of all that was taken since the last call."""
-        pending, self._pending = self._pending, []
-        later = Counter(each.message.pid for each in pending if each.message.what == "exec")
-        for each in pending:
+    def tell(self, now_ns: int | None = None) -> None:
+        """Tell of what was taken, in its order, as far as it is ready at `now_ns`; of all without."""
+        later = Counter(each.message.pid for each in self._pending if each.message.what == "exec")
+        while self._pending and (now_ns is None or self._pending[0].ready_ns <= now_ns):
+            each = self._pending.popleft()
             message = each.message
             if message.what == "exec":
                 later[message.pid] -= 1
@@ -119,9 +104,11 @@ class Life:
                 self._tell_end_of_stranger(message)
 
     @property
-    def is_holding(self) -> bool:
-        """Whether there is something to tell of."""
-        return bool(self._pending)
+    def ready_ns(self) -> int:
+        """When there is something to tell of, of CLOCK_MONOTONIC; 0 for nothing, 1 for at once."""
+        if len(self._pending) > MAX_PENDING:
+            return 1
+        return self._pending[0].ready_ns if self._pending else 0
 
     def identify(self, pid: int) -> ProcessId | None:
         """Who has a pid, or had it until a moment ago; he is told of first."""
@@ -165,6 +152,7 @@ class Life:
                 live.parent = None  # it came from outside
             if self._census.enter(mnt_ns, live.pid):
                 self._marks.add_container(mnt_ns, live.pid, self._began_ns(live))
+                self._census.note_watched(mnt_ns, time.monotonic_ns())
         if before != mnt_ns and self._census.is_counted(before):
             self._teller.left(before)
 
@@ -207,15 +195,18 @@ class Life:
             return
         if live is None:
             return
+        after_ns = live.known_ns if live.known_ns < message.at_ns else live.born_ns
         live.known_ns = message.at_ns
+        live.threaded = False
         self._forget_leaderless(live)
         began_ns = time.monotonic_ns()
+        self.haste.note(began_ns - message.at_ns)
         captured = self._gone(live) if is_over else self._capture(live)
         captured.at_ns = self._clock.epoch(message.at_ns)
         before = self._last_exec.get(live.pid)
-        if before is not None and before.live is live and _is_of_next(before, message, captured):
+        if before is not None and before.live is live and is_of_next(before, message, captured):
             before.captured = self._gone(live, at_ns=before.captured.at_ns if before.captured else 0)
-        each = Pending(message, live, captured, read_ns=(began_ns, time.monotonic_ns()))
+        each = Pending(message, live, captured, after_ns=after_ns, read_ns=(began_ns, time.monotonic_ns()))
         self._last_exec[live.pid] = each
         self._pending.append(each)
 
@@ -227,7 +218,7 @@ class Life:
             return
         if message.at_ns <= live.known_ns or live.ended:
             return
-        if self._lives_on(live):
+        if live.threaded and self._lives_on(live):
             self._leaderless[live.pid] = (live, message)
             return
         live.ended = True
@@ -237,13 +228,16 @@ class Life:
         """Somebody not followed starts a program: whether he is in a container now."""
         mnt_ns = self._census.read_namespace(message.pid)
         if not mnt_ns:
-            self._pending.append(Pending(message, None, born_ns=self._people.strangers.get(message.pid, 0)))
+            self._pending.append(Pending(message, None, after_ns=self._people.strangers.get(message.pid, 0)))
             return None
         if mnt_ns == self._census.host_ns and not self._guard_host:
             return None
-        if is_over or not self.is_followed(mnt_ns, message.pid):
-            return None  # where he was then cannot be seen; if he is in a container now, his next message tells
+        if not self.is_followed(mnt_ns, message.pid):
+            return None
         born_ns = self._people.strangers.get(message.pid, 0)
+        if is_over and mnt_ns != self._census.host_ns:  # he is in a container now: was he, when he started this?
+            self._pending.append(Pending(message, None, after_ns=born_ns))
+            return None
         live = Live(message.pid, message.at_ns, parent=self.parent_of(message.pid, mnt_ns), born_ns=born_ns)
         live.mnt_ns = 0
         if not self._people.add(live):
@@ -255,19 +249,29 @@ class Life:
         if each.live is not None and each.captured is not None:
             if self._last_exec.get(each.live.pid) is each:
                 del self._last_exec[each.live.pid]
-            self._teller.executed(each.live, each.captured, later)
+            self._tell_program(each, each.live, each.captured, later, is_late=each.is_late)
             return
-        live = self._place_gone(each.message, each.born_ns)
+        live = self._place_gone(each.message, each.after_ns, later)
         if live is not None:
             captured = self._gone(live, at_ns=self._clock.epoch(each.message.at_ns))
-            self._teller.executed(live, captured, later)
+            self._tell_program(each, live, captured, later, is_late=True)
 
-    def _place_gone(self, message: LifeMessage, born_ns: int) -> Live | None:
-        """One who was gone before it was seen where he was: the device of what he ran may tell."""
-        opened = split_opened(self._marks.opened_by(message.pid))
-        mnt_ns = self._census.by_device(opened[-1].exe.dev) if opened else 0
-        if not mnt_ns or not born_ns:
+    def _tell_program(self, each: Pending, live: Live, captured: Captured, later: int, *, is_late: bool) -> None:
+        self._teller.executed(
+            live, captured, at_ns=each.message.at_ns, after_ns=each.after_ns, later=later, is_late=is_late
+        )
+
+    def _place_gone(self, message: LifeMessage, born_ns: int, later: int) -> Live | None:
+        """One who was not seen where he was when he started something: the device of what it was may tell."""
+        programs = [file for file in self._marks.opened_by(message.pid) if not is_linker(file.path)]
+        if len(programs) <= later:
             return None
+        mnt_ns = self._census.by_device(programs[0].dev)
+        if not self._census.saw_opens(mnt_ns, born_ns):
+            return None
+        live = self._people.by_pid.get(message.pid)
+        if live is not None:
+            return live if live.mnt_ns == mnt_ns else None
         live = Live(message.pid, message.at_ns, born_ns=born_ns)
         if not self._people.add(live):
             return None
@@ -344,32 +348,3 @@ def _has_ended(pidfd: int) -> bool:
     poller = select.poll()
     poller.register(pidfd, select.POLLIN)
     return bool(poller.poll(0))
-
-
-def _is_of_next(before: Pending, message: LifeMessage, captured: Captured) -> bool:
-    """Whether what was read for one exec is, or may be, of the next one of the same process."""
-    began_ns, ended_ns = before.read_ns
-    if message.at_ns <= began_ns:
-        return True
-    if message.at_ns > ended_ns + NEAR_NS:
-        return False
-    earlier = before.captured
-    if earlier is None or earlier.birth is None or captured.birth is None or not earlier.stack.execfn:
-        return True  # its own stack was not there to be read any more, or nothing is there to compare it with
-    return earlier.birth.stack == captured.birth.stack
-
-
-def _look_ahead(messages: Sequence[LifeMessage]) -> Iterable[tuple[LifeMessage, bool]]:
-    """Each message, and whether a later exec or the end of the same process waits behind it."""
-    if len(messages) == 1:
-        return ((messages[0], False),)
-    found = []
-    over: set[int] = set()
-    for message in reversed(messages):
-        found.append((message, message.pid in over))
-        if message.what == "fork":
-            over.discard(message.pid)
-        else:
-            over.add(message.pid)
-    found.reverse()
-    return found

@@ -1,6 +1,6 @@
 """The lookout's loop: what became readable, what is due, and nothing else.
 
-The connector's messages are taken as they come, and what will be gone is read at once. They are told of HOLD_NS later
+The connector's messages are taken as they come, and what will be gone is read at once. They are told of a moment later
 (see life.py for why), many at a time, and the file watch is drained just before. So a file's change stands in the pipe
 before the exec that follows it, and nobody needs to wait for the file watch.
 """
@@ -18,14 +18,14 @@ from outrider_sidecar.sensors.attach.outlet import Outlet
 from outrider_sidecar.sensors.host.clock import Clock
 from outrider_sidecar.sensors.host.life import Life
 from outrider_sidecar.sensors.host.options import LookoutOptions, Marks
+from outrider_sidecar.sensors.host.pending import HOLD_NS
 from outrider_sidecar.sensors.host.people import People
 from outrider_sidecar.sensors.host.tell import Teller
 from outrider_sidecar.sensors.host.walk import Walk
 from outrider_sidecar.watchdog import Overseer
 
-MOST_MESSAGES: Final = 256
-"""Taken in one turn: what is read of the last of them must not wait long for the rest."""
-HOLD_NS: Final = 2_000_000
+BUSY_NS: Final = 20_000_000
+"""So long after a message only execs wake: the rest is read with them, or at the end of this time."""
 CHORES_EVERY_NS: Final = 50_000_000
 STEPS: Final = 32
 """Of a walk, between two looks at the connector."""
@@ -75,61 +75,83 @@ class Lookout:
         self._sweep_at_ns = time.monotonic_ns() + int(options.sweep_s * 1e9)
         self._chores_at_ns = 0
         self._tell_at_ns = 0
+        self._busy_until_ns = 0
+        self._tick_ns = int(options.tick_s * 1e9)
         self.stopping = False
 
     def run(self) -> None:
         """Look out until `stopping`."""
-        messages, anything = select.poll(), select.poll()
-        messages.register(self._connector.fileno(), select.POLLIN)
-        for fd in (self._connector.fileno(), *self._marks.filenos()):
-            anything.register(fd, select.POLLIN)
-        calm_ms = self._options.tick_s * 1000
+        execs, busy, calm = select.poll(), select.poll(), select.poll()
+        execs.register(self._connector.urgent_fileno(), select.POLLIN)
+        for fd in (self._connector.urgent_fileno(), *self._marks.filenos()):
+            busy.register(fd, select.POLLIN)
+            calm.register(fd, select.POLLIN)
+        calm.register(self._connector.rest_fileno(), select.POLLIN)
         while not self.stopping:
-            if self._tell_at_ns:
-                left_ns = self._tell_at_ns - time.monotonic_ns()
-                if left_ns > 0 and messages.poll(left_ns / 1e6):
-                    self.take()
-            elif anything.poll(0 if self._is_walking else calm_ms):
-                self.take()
-                self._tell_at_ns = self._tell_at_ns or 1  # of files, at once
             now_ns = time.monotonic_ns()
-            if self._tell_at_ns and now_ns >= self._tell_at_ns:
+            if self._tell_at_ns:
+                execs.poll(self._until_ms(self._tell_at_ns, now_ns))
+            elif now_ns < self._busy_until_ns:
+                self._gather(busy.poll(self._until_ms(self._busy_until_ns, now_ns)))
+            else:
+                self._gather(calm.poll(self._until_ms(now_ns + self._tick_ns, now_ns)))
+            self.take()
+            now_ns = time.monotonic_ns()
+            if 0 < self._tell_at_ns <= now_ns:
                 self.tell()
-            if self._is_walking and not self._tell_at_ns:
+            if self._is_walking:
                 self._go_on_walking()
             if now_ns >= self._chores_at_ns:
                 self._chores_at_ns = now_ns + CHORES_EVERY_NS
                 self._do_chores(now_ns)
         self.take()
-        self.tell()
+        self.tell(everything=True)
+        self._publish()
+
+    def _gather(self, ready: list[tuple[int, int]]) -> None:
+        """What happens to files is told of in a moment, too."""
+        if ready and not self._tell_at_ns:
+            self._tell_at_ns = time.monotonic_ns() + HOLD_NS
+
+    def _until_ms(self, at_ns: int, now_ns: int) -> float:
+        """How long may be slept: not at all where there is something to do."""
+        if self._is_walking or self._connector.has_more:
+            return 0
+        return max(0, at_ns - now_ns) / 1e6
 
     def take(self) -> None:
         """Take what waits of the connector's messages; it is to be told of in a moment."""
         while True:
-            messages = self._connector.receive(MOST_MESSAGES)
-            self._life.take(messages)
+            messages = self._connector.receive()
             if messages:
+                self._life.take(messages)
                 self._last_message_ns = messages[-1].at_ns
-            if len(messages) < MOST_MESSAGES:
+                self._busy_until_ns = time.monotonic_ns() + BUSY_NS
+            self._tell_at_ns = self._tell_at_ns or self._life.ready_ns
+            if not self._connector.has_more:
                 break
-            self.tell()
+            if 0 < self._tell_at_ns < time.monotonic_ns():
+                self.tell()
         if self._connector.overrun:
-            self.tell()
+            self.tell(everything=True)
             self._tell_loss()
-        if self._life.is_holding and not self._tell_at_ns:
-            self._tell_at_ns = time.monotonic_ns() + HOLD_NS
 
-    def tell(self) -> None:
-        """Tell of what was taken, and before it of files."""
-        self._tell_at_ns = 0
+    def tell(self, *, everything: bool = False) -> None:
+        """Tell of what is ready, and before it of files."""
         self._marks.drain(self._outlet.put)
-        self._life.tell()
+        now_ns = time.monotonic_ns()
+        self._life.tell(None if everything else now_ns)
         self._outlet.flush()
-        self._heartbeat.beat(Slot.TRACER_BEAT)
+        self._heartbeat.beat(Slot.TRACER_BEAT, now_ns)
+        ready_ns = self._life.ready_ns
+        self._tell_at_ns = max(ready_ns, now_ns + HOLD_NS) if ready_ns > 1 else ready_ns
 
     def _tell_loss(self) -> None:
         """All that was in the buffer has been read: what came after it until now is lost."""
         lost = self._connector.take_losses()
+        self._people.suspect_threads()
+        if lost == 0:
+            return  # told with what the other socket lost
         self._messages_lost += lost or 0
         self._teller.lost_sight("the proc connector's buffer was full", lost, self._last_message_ns)
         if not self._rescan_at_ns:
@@ -148,6 +170,7 @@ class Lookout:
     def _do_chores(self, now_ns: int) -> None:
         self._heartbeat.beat(Slot.TRACER_BEAT, now_ns)
         self._clock.set()
+        self._life.haste.review(now_ns)
         if self._overseer.is_gone(self._heartbeat, now_ns):
             self.stopping = True
         self._tell_of_forks(now_ns)

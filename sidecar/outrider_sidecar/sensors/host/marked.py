@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
+from outrider_sidecar.log import say
 from outrider_sidecar.sensors import Emit
 from outrider_sidecar.sensors.files import FileSensor
 from outrider_sidecar.sensors.files.scan import Bounds
@@ -36,10 +37,11 @@ class Asked(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """How a container is watched: `since_ns` 0 where it is not marked; not below `but`."""
+    """How a container is watched: not below `but`; `since_ns` 0 where it is not marked, and `why`."""
 
     since_ns: int
     but: tuple[str, ...] = ()
+    why: str = ""
 
 
 class MarkedFiles:
@@ -72,9 +74,10 @@ class MarkedFiles:
         places = (*known.places, *extra_places) if known else extra_places
         self._asked[mnt_ns] = Asked(anchor_pid, places, baseline_ns, due_s)
         heard = self._heard.get(mnt_ns)
-        if mnt_ns in self._by_inotify or (heard is not None and not heard.since_ns):
-            self._by_inotify.add(mnt_ns)
+        if mnt_ns in self._by_inotify:
             self._inotify.add_root(mnt_ns, anchor_pid, extra_places, baseline_ns=baseline_ns)
+        elif heard is not None and not heard.since_ns:
+            self._to_inotify(mnt_ns, heard.why)
         elif heard is None:
             self._unheard.add(mnt_ns)
 
@@ -129,6 +132,11 @@ class MarkedFiles:
         """How many containers are marked."""
         return sum(heard.since_ns > 0 for heard in self._heard.values())
 
+    @property
+    def by_inotify(self) -> int:
+        """How many are left to inotify, because they cannot be marked."""
+        return len(self._by_inotify)
+
     def run(self, emit: Emit, stop: threading.Event) -> None:
         """Watch by inotify what is handed to it, until `stop`."""
         self._inotify.run(emit, stop)
@@ -143,12 +151,12 @@ class MarkedFiles:
 
     def _hear(self, event: FilesWatched) -> None:
         mnt_ns = event.mnt_ns
-        self._heard[mnt_ns] = Heard(event.since_ns if event.sensor else 0, read_unwatched(event.reason))
+        self._heard[mnt_ns] = Heard(event.since_ns if event.sensor else 0, read_unwatched(event.reason), event.reason)
         self._unheard.discard(mnt_ns)
         if event.sensor:
             self._leave_inotify(mnt_ns)
         elif mnt_ns in self._asked:
-            self._to_inotify(mnt_ns)
+            self._to_inotify(mnt_ns, event.reason)
         if len(self._heard) > MAX_CONTAINERS:
             del self._heard[next(iter(self._heard))]
 
@@ -156,12 +164,15 @@ class MarkedFiles:
         """Whether every container was heard of; one that is overdue is handed to inotify."""
         for mnt_ns in [mnt_ns for mnt_ns in self._unheard if self._asked[mnt_ns].due_s <= self._clock_s()]:
             self._unheard.discard(mnt_ns)
-            self._to_inotify(mnt_ns)
+            self._to_inotify(mnt_ns, f"nothing was heard of its marks for {HEAR_S:g} s")
         return not self._unheard
 
-    def _to_inotify(self, mnt_ns: int) -> None:
+    def _to_inotify(self, mnt_ns: int, why: str) -> None:
         asked = self._asked[mnt_ns]
-        self._by_inotify.add(mnt_ns)
+        if mnt_ns not in self._by_inotify:
+            self._by_inotify.add(mnt_ns)
+            said = "the files of a container are watched by inotify, which names no process"
+            say(said, sense="file", mnt_ns=mnt_ns, reason=why)
         self._inotify.add_root(mnt_ns, asked.anchor_pid, asked.places, baseline_ns=asked.baseline_ns)
 
     def _leave_inotify(self, mnt_ns: int) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from outrider_sidecar.linux.fanotify import RawEvent
 from outrider_sidecar.linux.procfs import PROC, read_bytes
 from outrider_sidecar.linux.rooted import look
 from outrider_sidecar.sensors import Emit
@@ -25,7 +26,7 @@ from outrider_sidecar.sensors.host.names import Named
 from outrider_sidecar.sensors.host.opens import DELETED
 from outrider_sidecar.sensors.host.pace import Pace
 from outrider_sidecar.sensors.host.partial import say_unwatched
-from outrider_sidecar.sensors.host.queues import Bounds, Queued, Queues
+from outrider_sidecar.sensors.host.queues import Batch, Bounds, Queues
 from outrider_sidecar.sensors.host.runs import GONE, Run, Write, put_together
 from outrider_wire.errors import ProcessGone, Unavailable
 from outrider_wire.events import Event, FileFacts, FilesWatched, SightLost
@@ -35,6 +36,10 @@ SENSOR: Final = "fanotify"
 
 STEPS_EACH_TURN: Final = 16
 """Directories gone through in one turn, some 2 ms."""
+TURN_S: Final = 0.03
+"""After this a turn takes no further batch."""
+TAKE_EVERY: Final = 128
+"""Changes told of between two looks at the queues, some 3 ms."""
 CTIME_GRAIN_NS: Final = 20_000_000
 """A file's ctime may lie this far behind the clock."""
 
@@ -68,7 +73,7 @@ class FileMarks:
     def open(self, identify: Identify) -> None:
         """Open the groups, in this process. Raises Unavailable; containers are then told of as not watched."""
         try:
-            queues = Queues(self._place_of, self._bounds)
+            queues = Queues(self._place_of, self._bounds, is_ours=self._is_ours)
         except Unavailable as error:
             self._unavailable = error
             raise
@@ -116,23 +121,41 @@ class FileMarks:
             self._queues.reader.forget(pid)
 
     def drain(self, emit: Emit) -> None:
-        """Tell of all that happened so far, or of as much as one turn allows: the rest is readable still."""
+        """Tell of all that happened so far; in a storm of as much as TURN_S allows, and another turn is asked for."""
         self._pace.begin_turn()
         for event in self._take_told():
             emit(event)
-        if self._queues is None:
+        queues = self._queues
+        if queues is None:
             return
         self._places.clear()
         began_ns = self._clock()
-        queued = self._queues.take()
-        self._tell_queued(queued, emit)
-        if queued.is_all:
+        had_events = self._tell_waiting(queues, emit)
+        if not queues.is_waiting:
             self._empty_ns = began_ns
-        elif self._queues.is_past_bounds():
-            self._shed(self._queues, emit)
+        elif queues.is_past_bounds():
+            self._shed(queues, emit)
         self._search(emit)
         self._end_turn()
-        self._pace.end_turn(had_events=not queued.is_nothing)
+        self._pace.end_turn(had_events=had_events)
+        if queues.is_waiting:
+            self._pace.ring()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the last turn left something to be told of."""
+        return self._queues is not None and self._queues.is_waiting
+
+    def _tell_waiting(self, queues: Queues, emit: Emit) -> bool:
+        until_s = time.monotonic() + TURN_S
+        queues.take_in()
+        had_events = False
+        while (batch := queues.next()) is not None:
+            had_events = True
+            self._tell_batch(batch, queues, emit)
+            if time.monotonic() >= until_s:
+                break
+        return had_events
 
     def close(self) -> None:
         """Give everything back."""
@@ -179,25 +202,33 @@ class FileMarks:
         reason = f"{error.reason}; {error.remedy}"
         self._to_tell.append(FilesWatched(self._clock(), container.mnt_ns, "", 0, reason))
 
-    def _tell_queued(self, queued: Queued, emit: Emit) -> None:
-        named = [one for one in self._read_names(queued) if self._is_watched(one.mnt_ns)]
-        writes = [write for write in queued.writes if self._is_watched(write.mnt_ns) and self._has_its_name(write)]
-        for run in put_together(named, writes):
+    def _tell_batch(self, batch: Batch, queues: Queues, emit: Emit) -> None:
+        named = [one for one in self._read_names(batch) if self._is_watched(one.mnt_ns)]
+        writes = [write for write in batch.writes if self._is_watched(write.mnt_ns) and self._has_its_name(write)]
+        for number, run in enumerate(put_together(named, writes)):
+            if number % TAKE_EVERY == 0:
+                queues.take_in()
             self._tell(run, emit)
-        for read in self._listed.choose(queued.reads, self._clock()):
+        for read in self._listed.choose(batch.reads, self._clock()):
             self._teller.tell_read(read, emit)
         self._tell_counts(emit)
-        if queued.overflowed:
+        if batch.overflowed:
             self._lose(None, "the kernel had no memory for events of files", emit)
 
-    def _read_names(self, queued: Queued) -> list[Named]:
-        named: list[Named] = []
+    def _read_names(self, batch: Batch) -> list[Named]:
+        names, told = batch.names(), list[Named]()
         for fsid, file_system in self._marker.file_systems.items():
-            named += file_system.reader.read(queued.names.get(fsid, ()))
+            told += file_system.reader.read(names.get(fsid, ()))
             self._unplaced += sum(self._identify(pid) is not None for pid in file_system.reader.take_unplaced())
             if file_system.reader.is_waiting:
                 self._pace.ring()
-        return named
+        return told
+
+    def _is_ours(self, event: RawEvent) -> bool:
+        """Whether an event is not known to be of the machine's own directories."""
+        fid = event.fids[0] if event.fids else None
+        file_system = self._marker.file_systems.get(fid.fsid) if fid else None
+        return fid is not None and file_system is not None and not file_system.table.is_elsewhere(fid.handle)
 
     def _is_watched(self, mnt_ns: int) -> bool:
         container = self._containers.get(mnt_ns)

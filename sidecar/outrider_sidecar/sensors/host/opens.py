@@ -6,9 +6,12 @@ because each takes a descriptor, and one that cannot be made is an event lost.
 """
 
 import os
+import posixpath
 import stat
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
+
+import msgspec
 
 from outrider_sidecar.linux import fanotify
 from outrider_sidecar.linux.fanotify import Fanotify, RawEvent
@@ -112,7 +115,7 @@ class OpensReader:
                 del self._opened[next(iter(self._opened))]
             files = self._opened[pid] = []
         if len(files) < MAX_OPENED:
-            files.append(file_facts(clean_text(path), status))
+            files.append(_as_opened(file_facts(clean_text(path), status)))
 
     def discard(self, most: int) -> int:
         """Take up to so many events and tell of none; how many there were."""
@@ -126,6 +129,17 @@ class OpensReader:
                 if event.fd >= 0:
                     os.close(event.fd)
         return count
+
+
+def _as_opened(file: FileFacts) -> FileFacts:
+    """A file as it was when it was opened, as far as that can be said.
+
+    One without a name now may have lost it since: what is run and removed at once is no program without a file. Only
+    one that is called by its number never had a name (O_TMPFILE).
+    """
+    if file.nlink or posixpath.basename(file.path).startswith("#"):
+        return file
+    return msgspec.structs.replace(file, nlink=1)
 
 
 def _head(fd: int, status: os.stat_result) -> bytes:

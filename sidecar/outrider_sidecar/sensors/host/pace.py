@@ -1,7 +1,7 @@
-"""When the file watch wants to be drained: at once for a first event, then every two milliseconds while more come.
+"""When the file watch wants to be drained: at once for a first event, then every five milliseconds while more come.
 
 A program that makes files would otherwise wake us with each event, and pay for that: woken so, we took its processor
-away 16,000 times while it made 20,000 files. Two milliseconds of events also say more: a file that was made, written
+away 16,000 times while it made 20,000 files. Five milliseconds of events also say more: a file that was made, written
 and closed is told of once. Nobody waits for it: whatever else wakes the lookout drains the file watch first.
 
 All is behind one descriptor: an epoll instance in which the groups are armed for one event at a time, and a timer
@@ -14,7 +14,7 @@ from typing import Final
 
 from outrider_sidecar.linux.timerfd import Timer
 
-GATHER_NS: Final = 2_000_000
+GATHER_NS: Final = 5_000_000
 
 _ONCE: Final = select.EPOLLIN | select.EPOLLONESHOT
 

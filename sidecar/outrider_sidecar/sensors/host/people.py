@@ -18,8 +18,8 @@ class Live:
     """One process. Times are CLOCK_MONOTONIC; what a message told of before `known_ns` is known already."""
 
     __slots__ = (
-        *("born_ns", "ended", "exe", "known_ns", "mnt_ns", "parent", "parent_process", "pid", "pidfd", "process"),
-        *("runs", "stdio", "told"),
+        *("born_ns", "ended", "exe", "forgot_ns", "known_ns", "mnt_ns", "parent", "parent_process", "pid", "pidfd"),
+        *("process", "runs", "stdio", "threaded", "told"),
     )
 
     def __init__(self, pid: int, known_ns: int, *, parent: "Live | None" = None, born_ns: int = 0) -> None:
@@ -30,6 +30,8 @@ class Live:
         self.parent_process: ProcessId | None = None
         self.process: ProcessId | None = None
         self.told = False
+        self.threaded = not born_ns
+        """Whether it may have more threads than one; of who was found running that is not known."""
         self.ended = False
         self.mnt_ns: int = parent.mnt_ns if parent else 0
         self.exe: tuple[int, int] = parent.exe if parent else (0, 0)
@@ -37,6 +39,8 @@ class Live:
         self.stdio: tuple[Descriptor, ...] = parent.stdio if parent else ()
         self.runs: ProcessExecuted | None = parent.runs if parent else None
         """What it, or before its first exec its parent, was told to run."""
+        self.forgot_ns = 0
+        """When an exec of it was told of last, and what it had opened until then was forgotten."""
         self.pidfd = -1
 
 
@@ -67,6 +71,11 @@ class People:
         if self.fresh.get(live.pid) is live:
             del self.fresh[live.pid]
         live.parent = None
+
+    def suspect_threads(self) -> None:
+        """Messages were lost: anybody may have made threads."""
+        for live in self.by_pid.values():
+            live.threaded = True
 
     def note_stranger(self, pid: int, born_ns: int) -> None:
         """Remember when a process began of which nothing is told."""

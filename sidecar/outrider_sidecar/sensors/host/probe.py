@@ -39,7 +39,7 @@ def _see_own_child(connector: ProcConnector, wait_s: float) -> set[str]:
     seen: set[str] = set()
     deadline_s = time.monotonic() + wait_s
     poller = select.poll()
-    poller.register(connector.fileno(), select.POLLIN)
+    poller.register(connector.rest_fileno(), select.POLLIN)
     while "exit" not in seen and (left_s := deadline_s - time.monotonic()) > 0 and poller.poll(left_s * 1000):
-        seen |= {message.what for message in connector.receive(4096) if message.pid == child}
+        seen |= {message.what for message in connector.receive() if message.pid == child}
     return seen

@@ -3,7 +3,9 @@
 A process is told of late (see people.py), but always before anything else about it, and its parent before it.
 """
 
+import time
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -13,7 +15,7 @@ from outrider_sidecar.linux.procfs import PROC, read_stat
 from outrider_sidecar.sensors.attach.outlet import SENSE, Outlet
 from outrider_sidecar.sensors.host.census import Census
 from outrider_sidecar.sensors.host.clock import Clock
-from outrider_sidecar.sensors.host.facts import complete, split_opened
+from outrider_sidecar.sensors.host.facts import Match, complete, match_opened
 from outrider_sidecar.sensors.host.options import Marks
 from outrider_sidecar.sensors.host.people import Live, People
 from outrider_wire.errors import ProcessGone, Unavailable
@@ -25,6 +27,9 @@ from outrider_wire.events import (
     Seen,
     SightLost,
 )
+
+NEAR_NS: Final = 20_000_000
+"""What an exec opens, it opens this near to its message."""
 
 
 class Counts(Struct):
@@ -72,19 +77,22 @@ class Teller:
         at_ns = self._clock.epoch(live.born_ns or live.known_ns)
         self._outlet.put(ProcessStarted(at_ns, process, parent, mnt_ns=live.mnt_ns))
 
-    def executed(self, live: Live, captured: Captured, later: int) -> None:
-        """Tell of a program that was started; `later` execs of the same process follow it at once."""
+    def executed(self, live: Live, captured: Captured, *, at_ns: int, after_ns: int, later: int, is_late: bool) -> None:
+        """Tell of a program that was started; `later` execs of the same process are to be told of after it.
+
+        `is_late`: it was read so late that it may be another program. `at_ns` is when it was started, `after_ns` when
+        the process was forked or started what it ran before. What it opened counts only where all of that was seen,
+        and nothing of it can have been thrown away with what an earlier exec opened.
+        """
         self.started(live)
         event = captured.event(self._parent(live))
-        if not event.exe.path:
-            found = split_opened(self._marks.opened_by(live.pid), later + 1)
-            opened = found[-1 - later] if len(found) > later else None
-        else:
-            opened = None
-        event, grade = complete(event, opened, live.runs)
+        match = Match()
+        if self._census.saw_opens(live.mnt_ns, after_ns) and live.forgot_ns + NEAR_NS < at_ns:
+            match = match_opened(self._marks.opened_by(live.pid), event, later=later, is_late=is_late)
+        self._marks.forget(live.pid)
+        live.forgot_ns = time.monotonic_ns()
+        event, grade = complete(event, match, live.runs)
         event = msgspec.structs.replace(event, process=self.identify(live), mnt_ns=event.mnt_ns or live.mnt_ns)
-        if not later:
-            self._marks.forget(live.pid)
         self.counts.seen += 1
         setattr(self.counts, grade, getattr(self.counts, grade) + 1)
         live.runs = event

@@ -52,10 +52,10 @@ class Walk:
         for pid in list_pids(proc=self._proc):
             live = self._people.by_pid.get(pid)
             if live is not None:
-                if self._runs_another(live):
+                if not live.ended and self._runs_another(live):
                     before_ns = live.known_ns
                     yield True
-                    if live.known_ns == before_ns and self._people.by_pid.get(pid) is live:
+                    if live.known_ns == before_ns and not live.ended and self._people.by_pid.get(pid) is live:
                         self._tell_change(live)
             elif self._is_followed(pid):
                 yield True
@@ -69,7 +69,7 @@ class Walk:
         suspected = [(live, live.known_ns) for pid in gone if (live := self._people.by_pid.get(pid))]
         yield True
         for live, known_ns in suspected:
-            if self._people.by_pid.get(live.pid) is live and live.known_ns == known_ns:
+            if self._people.by_pid.get(live.pid) is live and live.known_ns == known_ns and not live.ended:
                 self._life.end(live, time.monotonic_ns())
 
     def tell_again(self) -> Iterator[bool]:

@@ -1,0 +1,64 @@
+"""When the lookout goes before everybody."""
+
+from outrider_sidecar.sensors.host.haste import FEW, HASTE_NS, LATE_NS, Haste
+
+STEP_NS = 50_000_000
+
+
+class Scene:
+    """A Haste whose clock and processor time are given."""
+
+    def __init__(self, *, allowed: bool = True) -> None:
+        self.now_ns = STEP_NS
+        self.used_ns = 0
+        self.allowed = allowed
+        self.asked: list[bool] = []
+        self.haste = Haste(run_first=self.run_first, used_ns=lambda: self.used_ns)
+        self.haste.review(self.now_ns)
+
+    def run_first(self, first: bool) -> None:
+        self.asked.append(first)
+        if not self.allowed:
+            raise PermissionError
+
+    def pass_time(self, *, late: int = 0, early: int = 0, share: float = 0.1) -> bool:
+        for delay_ns in [LATE_NS + 1] * late + [LATE_NS] * early:
+            self.haste.note(delay_ns)
+        self.now_ns += STEP_NS
+        self.used_ns += int(share * STEP_NS)
+        self.haste.review(self.now_ns)
+        return self.haste.is_first
+
+
+def test_goes_first_only_while_it_is_late() -> None:
+    """Many late execs call for haste, which passes when it has come in time for a while."""
+    scene = Scene()
+    assert not scene.pass_time(early=50)
+    assert scene.pass_time(late=10, early=10)
+    for _ in range(HASTE_NS // STEP_NS - 1):
+        assert scene.pass_time(early=20)
+    assert not scene.pass_time(early=20)
+    assert scene.asked == [True, False]
+
+
+def test_few_late_ones_are_no_reason() -> None:
+    """One program read late, or a few of very many, change nothing."""
+    scene = Scene()
+    assert not scene.pass_time(late=FEW - 1)
+    assert not scene.pass_time(late=FEW, early=100)
+
+
+def test_waits_in_line_when_it_uses_too_much() -> None:
+    """Whoever takes a third of a processor does not go before others for it."""
+    scene = Scene()
+    assert scene.pass_time(late=10)
+    assert not scene.pass_time(late=10, share=0.5)
+    assert scene.pass_time(late=10)
+
+
+def test_where_it_is_forbidden_it_is_asked_for_once() -> None:
+    """Without the capability it goes on like everybody."""
+    scene = Scene(allowed=False)
+    assert not scene.pass_time(late=10)
+    assert not scene.pass_time(late=10)
+    assert scene.asked == [True]
