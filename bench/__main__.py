@@ -25,6 +25,7 @@ BENCHES: Final = (
     ("wire", "Batches, journal and collector"),
     ("store", "Pages of a million findings"),
     ("collector", "The collector, on one core"),
+    ("lake", "The event lake"),
     ("rules", "Rules"),
     ("storm", "A thousand programs a second, all rules loaded"),
     ("host_spawn", "A host: starting programs in a container"),

@@ -8,7 +8,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -21,13 +21,16 @@ from outrider_wire.errors import WireError
 MAX_REMEMBERED = 100_000
 """Batches remembered, the latest, some 300 bytes each: a retry comes soon. What is older, the indexer knows."""
 
+DOUBT_NS: Final = 60_000_000_000
+"""A copy that comes so long after the batch, or after another such copy, may be a replay: the indexer finds out."""
+
 Verdict = Literal["new", "duplicate", "fork"]
 
 
 class Checked(Struct, frozen=True):
     """A batch that its agent signed. `verdict` is what this collector's memory says of its number.
 
-    `losses` is how often the disk had refused batches when it was checked.
+    `losses` is how often the disk had refused batches when it was checked. `doubtful`: a copy that comes late.
     """
 
     batch: Batch
@@ -35,6 +38,7 @@ class Checked(Struct, frozen=True):
     received_at_ns: int
     verdict: Verdict
     losses: int = 0
+    doubtful: bool = False
 
     @property
     def agent(self) -> str:
@@ -48,6 +52,7 @@ class Checked(Struct, frozen=True):
 class _Known(Struct, frozen=True, gc=False):
     digest: bytes
     shed: tuple[int, int]
+    at_ns: int
 
 
 class Acceptor:
@@ -85,10 +90,11 @@ class Acceptor:
         check_blob(batch.events, batch.header.events)
         self._limiter.spend(batch.header.agent, len(data))
         with self._lock:
-            verdict = self._judge(batch)
-            if verdict == "new":
-                self._remember(batch)
-            return Checked(batch, data, self._clock_ns(), verdict, self._losses)
+            verdict, now_ns = self._judge(batch), self._clock_ns()
+            doubtful = verdict == "duplicate" and self._is_late(batch, now_ns)
+            if verdict == "new" or doubtful:
+                self._remember(batch, now_ns)
+            return Checked(batch, data, now_ns, verdict, self._losses, doubtful)
 
     def forget(self, lost: list[Checked]) -> None:
         """These could not be kept: when they come again they are new."""
@@ -101,8 +107,13 @@ class Acceptor:
         """Whether what was said of a batch still holds: nothing was lost meanwhile that it may be a copy of."""
         return checked.verdict == "new" or checked.losses == self._losses
 
-    def _remember(self, batch: Batch) -> None:
-        self._known[batch.header.agent, batch.header.sequence] = _Known(batch.digest, _shed(batch))
+    def _is_late(self, batch: Batch, now_ns: int) -> bool:
+        return now_ns - self._known[batch.header.agent, batch.header.sequence].at_ns > DOUBT_NS
+
+    def _remember(self, batch: Batch, now_ns: int) -> None:
+        there = self._known.get((batch.header.agent, batch.header.sequence))
+        shed = min(there.shed, _shed(batch)) if there is not None else _shed(batch)
+        self._known[batch.header.agent, batch.header.sequence] = _Known(batch.digest, shed, now_ns)
         if len(self._known) > MAX_REMEMBERED:
             self._known.popitem(last=False)
 

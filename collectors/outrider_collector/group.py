@@ -60,10 +60,8 @@ class Group:
             log.warning("a spooled batch at %s is of an agent that is no longer known", frame.place)
             return
         link = judge_link(agent, batch, self._look(header.agent), now_ns)
-        if link.verdict == "duplicate":
-            return
         self.found.append((now_ns, link.flaws))
-        if link.verdict == "fork":
+        if link.verdict in ("duplicate", "fork"):
             return
         if link.gap is not None:
             self._gaps.append(Gap(header.agent, *link.gap, noticed_at_ns=now_ns))

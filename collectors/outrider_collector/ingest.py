@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from outrider_collector.clocks import ahead_told_s
 from outrider_collector.integrity import ID_PREFIX
 from outrider_collector.store.agents import Agent, AgentFacts
 from outrider_wire.batch import Batch, read_findings
@@ -34,6 +35,8 @@ def heard(agent: Agent, batch: Batch, now_ns: int) -> Agent:
         software=header.software,
         unguarded_for_ms=header.unguarded_for_ms,
         lost=_add_losses(agent.facts.lost, header.lost),
+        sealed_at_ns=header.sealed_at_ns,
+        ahead_s=ahead_told_s(agent, batch, now_ns),
     )
     return replace(
         agent,

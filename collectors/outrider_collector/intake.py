@@ -1,17 +1,19 @@
 """The intake: all that comes in. Batches are checked, spooled and answered; the store is written behind."""
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 
 from msgspec.structs import replace
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from outrider_collector.acceptor import Acceptor, Checked
-from outrider_collector.chain import fork_finding, gap_finding
+from outrider_collector.chain import fork_finding, gap_finding, judge_copy
 from outrider_collector.enrol import Admission
 from outrider_collector.enrolling import admission_of, adopt, enrol
 from outrider_collector.indexer import Indexer
@@ -107,6 +109,8 @@ class Intake:
             if checked.verdict == "fork":
                 self._tell_fork(checked)
                 raise WireError("fork", f"batch {checked.sequence} is known with other contents")
+            if checked.doubtful:
+                self._tell_replay(checked)
             try:
                 self._spooling.put(checked, answer)
             except Busy:
@@ -147,10 +151,24 @@ class Intake:
                 found = fork_finding(agent, checked.batch, there, checked.received_at_ns)
                 save_findings(connection, checked.received_at_ns, [found])
 
-        try:
+        self._try(tell)
+
+    def _tell_replay(self, checked: Checked) -> None:
+        """If it is one: what the store knows of the batches after it decides."""
+
+        def tell(connection: Connection) -> None:
+            agent = load_agent(connection, checked.agent)
+            there = load_batch(connection, checked.agent, checked.sequence)
+            if agent is not None and there is not None:
+                look = partial(load_batch, connection, checked.agent)
+                found = judge_copy(agent, checked.batch, there, look, checked.received_at_ns)
+                save_findings(connection, checked.received_at_ns, found)
+
+        self._try(tell)
+
+    def _try(self, tell: Callable[[Connection], None]) -> None:
+        with contextlib.suppress(Busy):  # whoever sends such batches will send more
             self.indexer.call(tell)
-        except Busy:
-            pass  # it will be tried again
 
     def _enrol(self, connection: Connection, request: EnrolRequest, admission: Admission) -> EnrolAnswer:
         now_ns = self._clock_ns()

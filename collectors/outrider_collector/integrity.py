@@ -12,7 +12,17 @@ from outrider_wire.batch import Batch
 from outrider_wire.findings import Evidence, Finding, Severity
 from outrider_wire.timestamps import to_rfc3339
 
-Kind = Literal["Gap", "Fork", "BrokenChain", "AgentSilent", "SecondEnrolment", "ContestedEnrolment", "UnreadableBatch"]
+Kind = Literal[
+    "Gap",
+    "Fork",
+    "BrokenChain",
+    "Replay",
+    "ClockSkew",
+    "AgentSilent",
+    "SecondEnrolment",
+    "ContestedEnrolment",
+    "UnreadableBatch",
+]
 
 ID_PREFIX = "collector:"
 """Ids of the collector's own findings begin so; an agent's never do."""
@@ -32,6 +42,16 @@ _WORDS: dict[Kind, tuple[Severity, str, str]] = {
         "HIGH",
         "A batch does not follow from the one before it",
         "The agent's record was rewritten or its journal was put back: compare the spooled batches around this one.",
+    ),
+    "Replay": (
+        "MEDIUM",
+        "A batch that was accepted long ago was handed in again",
+        "Somebody has old bytes of this agent: a copy of its journal, or of the traffic. Nothing of it counted again.",
+    ),
+    "ClockSkew": (
+        "LOW",
+        "An agent's clock is ahead, or stepped back",
+        "Times in this agent's record are not to be relied on: compare when each batch was received.",
     ),
     "UnreadableBatch": (
         "HIGH",

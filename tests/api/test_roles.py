@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from api_stand import ADMIN, BOOTSTRAP, ROLES, Stand, Teller, make_finding, standing
 
-OPEN = {"/healthz", "/readyz", "/v1/openapi.json", "/v1/enrol", "/v1/batches"}
-"""What takes no token: whoever enrols shows one inside, and a batch is signed."""
+OPEN = {"/healthz", "/readyz", "/v1/openapi.json", "/v1/enrol", "/v1/batches", "/v1/lists/{digest}"}
+"""What takes no token: whoever enrols shows one inside, a batch is signed, a list is asked for by its own digest."""
 
 NEEDED = {
     "GET /v1/findings": "read",

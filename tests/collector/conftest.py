@@ -30,6 +30,7 @@ class Speaker:
     resume: SigningKey = field(default_factory=SigningKey.generate)
     key: SigningKey = field(default_factory=SigningKey.generate)
     interval_s: float = 10.0
+    sealed_at_ns: int = 1
     sequence: int = 0
     previous: bytes = FIRST_PREVIOUS
 
@@ -51,7 +52,7 @@ class Speaker:
             BatchFacts(interval_s=self.interval_s, task=self.task),
             sequence=self.sequence,
             previous=self.previous,
-            sealed_at_ns=1,
+            sealed_at_ns=self.sealed_at_ns,
             findings=[msgspec.msgpack.encode(each) for each in findings],
             events=[msgspec.msgpack.encode(each) for each in events or []],
             lost={"pipe": 1},

@@ -3,12 +3,11 @@
 boto3 is imported when the first client is made, by the export's own thread: it takes half a second, and some 40 MiB.
 """
 
-import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from outrider_wire.errors import ConfigError, DeliveryError
+from outrider_wire.errors import DeliveryError
 
 CONNECT_S: Final = 5
 READ_S: Final = 20
@@ -26,12 +25,6 @@ AT_FAULT: Final = frozenset(
 """Codes of errors that what was sent is to blame for; by all others the target is, and it is tried again."""
 TRY_AGAIN: Final = ("Internal", "Throttl", "Limit", "Concurren", "Unavailable", "Timeout")
 """In codes of single findings that failed, and may not the next time."""
-
-
-def check_boto3(where: str) -> None:
-    """Raises ConfigError where boto3 is not installed."""
-    if importlib.util.find_spec("boto3") is None:
-        raise ConfigError(f"{where} needs boto3, which is not installed; install outrider[collector]")
 
 
 def make_client(service: str, *, region: str, endpoint: str) -> Any:

@@ -11,7 +11,6 @@ from typing import Final
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from outrider_collector.export.aws import check_boto3
 from outrider_collector.export.configuration import (
     KINDS,
     EventBridge,
@@ -23,12 +22,7 @@ from outrider_collector.export.configuration import (
     Webhook,
 )
 from outrider_collector.export.counters import Counters
-from outrider_collector.export.event_bridge import EventBridgeTarget
-from outrider_collector.export.http_targets import falcosidekick_target, webhook_target
-from outrider_collector.export.lines import LinesTarget
 from outrider_collector.export.pump import Pump
-from outrider_collector.export.security_hub import SecurityHubTarget
-from outrider_collector.export.syslog_target import SyslogTarget
 from outrider_collector.export.target import Target
 from outrider_collector.store.database import writing
 from outrider_collector.store.exports import ensure_export
@@ -41,25 +35,41 @@ CLOSE_S: Final = 5.0
 
 
 def make_target(export: Export) -> Target:
-    """The target of an export. Raises ConfigError where something it names cannot be used."""
+    """The target of an export; only what its kind needs is imported. Raises ConfigError for what cannot be used."""
     if getattr(export, "format", "") == "ocsf" and importlib.util.find_spec("pyarrow") is None:
         raise ConfigError(f"export {export.name}: ocsf needs pyarrow; install outrider[collector]")
     match export:
-        case SecurityHub():
-            check_boto3(f"export {export.name}")
-            return SecurityHubTarget(export)
-        case EventBridge():
-            check_boto3(f"export {export.name}")
-            return EventBridgeTarget(export)
+        case SecurityHub() | EventBridge():
+            return _aws_target(export)
         case Falcosidekick():
+            from outrider_collector.export.http_targets import falcosidekick_target
+
             return falcosidekick_target(export)
         case Webhook():
+            from outrider_collector.export.http_targets import webhook_target
+
             return webhook_target(export)
         case Lines():
+            from outrider_collector.export.lines import LinesTarget
+
             return LinesTarget(export)
         case Syslog():
+            from outrider_collector.export.syslog_target import SyslogTarget
+
             return SyslogTarget(export)
     raise ConfigError(f"export {export.name}: no such kind; there are {', '.join(KINDS)}")
+
+
+def _aws_target(export: SecurityHub | EventBridge) -> Target:
+    if importlib.util.find_spec("boto3") is None:
+        raise ConfigError(f"export {export.name} needs boto3, which is not installed; install outrider[collector]")
+    if isinstance(export, EventBridge):
+        from outrider_collector.export.event_bridge import EventBridgeTarget
+
+        return EventBridgeTarget(export)
+    from outrider_collector.export.security_hub import SecurityHubTarget
+
+    return SecurityHubTarget(export)
 
 
 class Exports:

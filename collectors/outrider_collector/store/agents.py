@@ -19,12 +19,17 @@ Status = Literal["live", "succeeded", "quarantined"]
 
 
 class AgentFacts(Struct, frozen=True):
-    """What an agent told of itself in its last batch, and what it lost in all."""
+    """What an agent told of itself in its last batch, and what it lost in all.
+
+    `sealed_at_ns` is when it sealed that batch, by its own clock; `ahead_s` how far that clock was said to be ahead.
+    """
 
     capabilities: tuple[SenseView, ...] = ()
     software: str = ""
     unguarded_for_ms: int = 0
     lost: dict[str, int] = {}
+    sealed_at_ns: int = 0
+    ahead_s: int = 0
 
 
 class Agent(Struct, frozen=True, kw_only=True):
