@@ -104,6 +104,7 @@ class Supervisor:
         *,
         stop_after_s: float,
         drain_s: float,
+        sight_name: str = "tracer",
     ) -> None:
         self.heartbeat = Heartbeat()
         self._read_fd, self._write_fd = make_event_pipe()
@@ -115,7 +116,7 @@ class Supervisor:
         self._engine_main = engine_main
         self._engine = Child("engine", Slot.ENGINE_BEAT, Slot.ENGINE_STARTS, self._run_engine)
         self._children = [self._engine]
-        self._tracer = self._feeder("tracer", Slot.TRACER_BEAT, Slot.TRACER_STARTS, sight)
+        self._tracer = self._feeder(sight_name, Slot.TRACER_BEAT, Slot.TRACER_STARTS, sight)
         self._gate = self._feeder("gate", Slot.GATE_BEAT, Slot.GATE_STARTS, gate)
         self._stop_at_s: float | None = None
         self._blind_since_ns = 0
@@ -247,7 +248,8 @@ class Supervisor:
     def _say_when_sight_is_back(self) -> None:
         starts = self.heartbeat[Slot.TRACER_STARTS]
         if self._blind_since_ns and self._tracer and self._tracer.pid and self.heartbeat[Slot.TRACER_READY] == starts:
-            self._write(sight_was_lost(self._blind_since_ns, f"the tracer died and was started anew ({starts} starts)"))
+            reason = f"the {self._tracer.name} died and was started anew ({starts} starts)"
+            self._write(sight_was_lost(self._blind_since_ns, reason))
             self._blind_since_ns = 0
 
     def _write(self, record: bytes) -> None:
@@ -321,7 +323,10 @@ def supervise(
         tracer = msgspec.structs.replace(tracer, scope=TreeScope(launched.pid), gated_pid=launched.pid)
     try:
         sight = _tracing(tracer) if tracer else lookout
-        return Supervisor(engine_main, sight, gate, launched, stop_after_s=stop_after_s, drain_s=drain_s).run()
+        name = "lookout" if lookout is not None else "tracer"
+        return Supervisor(
+            engine_main, sight, gate, launched, stop_after_s=stop_after_s, drain_s=drain_s, sight_name=name
+        ).run()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

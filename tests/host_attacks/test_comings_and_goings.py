@@ -1,5 +1,6 @@
 """Tasks come and go, the host process is killed, containers are left alone: nobody is harmed, and it is told."""
 
+import json
 import os
 import signal
 import time
@@ -183,3 +184,17 @@ def test_an_agent_that_is_down_costs_a_name_and_nothing_else():
 
         numbers = iter(range(100))
         wait_until(lambda: is_named(next(numbers)), timeout_s=40, what="the name")
+
+
+def test_health_says_what_was_chosen_and_how_much_of_each_start_was_read(lab: HostLab):
+    """Which sense tells, how many programs' starts were seen, and of how many more than the program was known."""
+    before = json.loads((lab.journal / "ready").read_text())["execs"]
+    assert lab.tasks[0].run("for i in 1 2 3 4 5 6 7 8 9 10; do /bin/true; done").returncode == 0
+
+    def counted() -> bool:
+        said = json.loads((lab.journal / "ready").read_text())
+        assert said["chosen"] == {"process": "connector", "file": "fanotify"}
+        assert sum(said["execs"].values()) == 2 * said["execs"]["seen"], "each start is of one kind"
+        return said["execs"]["seen"] >= before["seen"] + 10
+
+    wait_until(counted, what="the count of ten starts")

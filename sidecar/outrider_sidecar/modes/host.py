@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from outrider_sidecar.clocks import started_at_ns
 from outrider_sidecar.gate import GateOptions, Pair, Response, gate_options, gate_sight, open_pair, probe_gate
-from outrider_sidecar.heartbeat import Heartbeat
+from outrider_sidecar.heartbeat import Heartbeat, Slot
 from outrider_sidecar.hostnaming import HostNaming
 from outrider_sidecar.linux import procfs
 from outrider_sidecar.linux.namespace_sockets import NamespaceSockets
@@ -68,15 +68,20 @@ def host_parts(ground: Ground, capabilities: tuple[Capability, ...]) -> Parts:
     tracer = _tracer(ground) if not connected and traces(settings, capabilities) else None
     marked = connected and is_available(capabilities, "fanotify")
     gate = _gate(settings, capabilities)
+    chosen = {
+        "process": "connector" if connected else "attach" if tracer else "poll",
+        "file": "fanotify" if marked else "inotify",
+    }
+    say("what tells of a host here", **chosen)
     if not connected:
-        say(f"processes are told of by {'tracing them' if tracer else 'polling'}: the proc connector is not to be had")
+        say(f"processes are told of by {chosen['process']}: the proc connector is not to be had")
     if not marked:
         say("files are watched by inotify, which names no process: fanotify is not to be had, or nobody could use it")
     return Parts(
         tracer=tracer,
         lookout=_lookout(ground, marked=marked) if connected else None,
         gate=gate_sight(*gate) if gate is not None else None,
-        enter=partial(_enter, ground, capabilities, selection, gate, polled=not (connected or tracer), marked=marked),
+        enter=partial(_enter, ground, capabilities, selection, gate, chosen),
     )
 
 
@@ -85,11 +90,10 @@ def _enter(
     capabilities: tuple[Capability, ...],
     selection: Selection,
     gate: tuple[GateOptions, Pair] | None,
-    *,
-    polled: bool,
-    marked: bool,
+    chosen: dict[str, str],
 ) -> Within:
-    """Made in the engine's process."""
+    """Made in the engine's process; `chosen` says what tells of processes and of files."""
+    marked = chosen["file"] == "fanotify"
     settings, own = ground.settings, ground.own_mnt_ns
     host = _host_namespace()
     networks = _networks(ground, capabilities)
@@ -97,7 +101,7 @@ def _enter(
     naming = HostNaming(settings.agent_uri, on_learnt=selecting.chore)
     response = Response(gate[1], gate[0]) if gate is not None else None
     sensors: list[Sensor] = [networks]
-    if polled:
+    if chosen["process"] == "poll":
         sensors.append(PollSensor(lambda pid, _mnt_ns: _is_contained(pid), find_sockets=NamespaceSockets().find))
     if not marked and is_available(capabilities, "inotify") and wants_readings(ground.rules):
         sensors.append(ReadSensor(host))
@@ -110,7 +114,7 @@ def _enter(
             response.start(guard)
 
     def status(guard: "Guard") -> dict[str, Any]:
-        said = naming.status(guard) | selecting.status()
+        said = naming.status(guard) | selecting.status() | {"chosen": chosen, "execs": execs_told(guard.heartbeat)}
         if isinstance(guard.files, MarkedFiles):
             said["file_watch"] = {"marked": guard.files.marked, "by_inotify": guard.files.by_inotify}
         return said | ({"gate": response.status()} if response is not None else {})
@@ -128,6 +132,12 @@ def _enter(
         on_program=partial(_follow, networks),
         status=status,
     )
+
+
+def execs_told(heartbeat: Heartbeat) -> dict[str, int]:
+    """How many starts of programs the lookout saw, and of how many all was read, only the program, or not even that."""
+    seen, completed, poor = (heartbeat[slot] for slot in (Slot.EXECS_SEEN, Slot.EXECS_COMPLETED, Slot.EXECS_POOR))
+    return {"seen": seen, "whole": seen - completed - poor, "program_alone": completed, "poor": poor}
 
 
 def _follow(networks: NamespaceSensor, _guard: "Guard", container: Container, process: Process) -> None:
