@@ -12,14 +12,19 @@ NOT_WHOLE = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", metavar="DIRECTORY", help="a collector's data directory, its spool, or a copy of it")
+    parser.add_argument(
+        "data",
+        metavar="DIRECTORY",
+        nargs="+",
+        help="a collector's data directory, its spool, or a copy of it; of collectors that share a store, all of them",
+    )
     parser.add_argument("--agent", action="append", default=[], help="of this agent alone; may be given again")
     parser.add_argument("--json", action="store_true", help="one JSON object for each agent")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """0 where every record is whole, 1 where one is not."""
-    proofs = prove(Path(arguments.data), agents=arguments.agent)
+    proofs = prove(*map(Path, arguments.data), agents=arguments.agent)
     for proof in proofs:
         if arguments.json:
             sys.stdout.buffer.write(msgspec.json.encode(proof) + b"\n")

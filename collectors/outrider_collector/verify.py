@@ -23,7 +23,10 @@ MAX_FLAWS = 1_000
 
 
 class Flaw(Struct, frozen=True):
-    """Something that is not as it should be. `place` is the spool's file and offset, empty for what is not there."""
+    """Something that is not as it should be. `place` is the spool's file and offset, empty for what is not there.
+
+    Of several spools it begins with the directory that was given.
+    """
 
     kind: str
     sequence: int
@@ -76,26 +79,40 @@ class _Record:
             self.batches[number], self.places[number] = _without_records(batch), place
 
 
-def prove(directory: Path, *, agents: Iterable[str] = ()) -> list[Proof]:
-    """Read a collector's spool and register, or a copy of them. All agents, or those named.
+def prove(*directories: Path, agents: Iterable[str] = ()) -> list[Proof]:
+    """Read the spools and registers of collectors, or copies of them: one record. All agents, or those named.
 
     Raises:
         ConfigError: there is no register or no spool.
     """
-    if not directory.is_dir():
-        raise ConfigError(f"{directory} is no directory; name a collector's data directory, or its spool")
-    spool = directory / "spool" if (directory / "spool").is_dir() else directory
-    try:
-        entries = {entry.agent: entry for entry in read_register(spool)}
-    except OSError as error:
-        raise ConfigError(f"{spool} has no register of enrolments: {error.strerror}") from error
+    spools = [_spool_of(directory) for directory in directories]
+    entries = {entry.agent: entry for spool in spools for entry in _entries_of(spool, alone=len(spools) == 1)}
     wanted = set(agents)
     records: dict[str, _Record] = {agent: _Record(entries[agent]) for agent in sorted(entries) if _is_in(agent, wanted)}
     for record in records.values():
         _check_entry(record)
-    for frame in Spool.read_only(spool, Place(0, 0)):
-        _read(frame, records, wanted)
+    for spool, where in zip(spools, directories, strict=True):
+        for frame in Spool.read_only(spool, Place(0, 0)):
+            _read(frame, f"{where}/" if len(spools) > 1 else "", records, wanted)
     return [_judge(agent, record) for agent, record in sorted(records.items())]
+
+
+def _spool_of(directory: Path) -> Path:
+    if not directory.is_dir():
+        raise ConfigError(f"{directory} is no directory; name a collector's data directory, or its spool")
+    return directory / "spool" if (directory / "spool").is_dir() else directory
+
+
+def _entries_of(spool: Path, *, alone: bool) -> list[Registered]:
+    """Of several collectors one may have enrolled nobody."""
+    try:
+        return list(read_register(spool))
+    except FileNotFoundError as error:
+        if not alone:
+            return []
+        raise ConfigError(f"{spool} has no register of enrolments: {error.strerror}") from error
+    except OSError as error:
+        raise ConfigError(f"{spool} has no register of enrolments: {error.strerror}") from error
 
 
 def _is_in(agent: str, wanted: set[str]) -> bool:
@@ -110,8 +127,8 @@ def _check_entry(record: _Record) -> None:
         record.tell("forged-enrolment", 0, str(error))
 
 
-def _read(frame: Frame, records: dict[str, _Record], wanted: set[str]) -> None:
-    place = f"{frame.place.file:016d}.spool:{frame.place.offset}"
+def _read(frame: Frame, where: str, records: dict[str, _Record], wanted: set[str]) -> None:
+    place = f"{where}{frame.place.file:016d}.spool:{frame.place.offset}"
     try:
         envelope = open_envelope(frame.data)
     except WireError as error:

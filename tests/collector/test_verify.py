@@ -158,3 +158,24 @@ def test_the_command_says_it(
     with pytest.raises(ConfigError):
         prove(tmp_path / "nothing")
     assert main(["verify", str(tmp_path / "nothing")]) == 2
+
+
+def test_the_spools_of_several_collectors_are_one_record(
+    tmp_path: Path, speaker: Any, finding: Callable[..., Finding], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its agent enrolled at one and spoke to both: together they are whole, and each alone is not."""
+    database, one = tmp_path / "db.sqlite", speaker()
+    intakes = [Intake(open_database(database), Spool(tmp_path / name / "spool"), collector=name) for name in "ab"]
+    for each in intakes:
+        each.start()
+    assert intakes[0].enrol(one.request()).result(5).accepted
+    for number in range(6):
+        intakes[number % 2].submit(one.say(finding(str(number))).data).result(5)
+    for each in intakes:
+        each.close()
+    both = [tmp_path / name for name in "ab"]
+    (proof,) = prove(*both)
+    assert proof.whole and (proof.first, proof.last, proof.findings) == (0, 5, 6)
+    assert not any(proof.whole for proof in prove(both[0]))
+    assert main(["verify", *map(str, both)]) == 0
+    assert "6 batches from its first batch" in capsys.readouterr().out
