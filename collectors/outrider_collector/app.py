@@ -23,7 +23,7 @@ from outrider_collector.export.metrics import metrics_of
 from outrider_collector.export.operations import OPERATIONS as EXPORT_OPERATIONS
 from outrider_collector.export.starting import open_exports
 from outrider_collector.intake import Busy, Intake, StoreUnavailable
-from outrider_collector.lake.starting import start_lake
+from outrider_collector.lake.starting import kept_in_lake, start_lake
 from outrider_collector.lists.operations import lists_operations
 from outrider_collector.lists.starting import open_publisher, publishing
 from outrider_collector.pruning import ages_of, start_pruning
@@ -94,6 +94,8 @@ def running(settings: Settings) -> Iterator[tuple[Application, Stopping]]:
             collector=collector,
             silence_intervals=settings.silence_intervals,
             lists=publisher,
+            spool_bytes=settings.spool_bytes,
+            followers=lambda: [place for place in (kept_in_lake(settings),) if place is not None],
         )
         exports = open_exports(settings, engine, collector)  # they begin before anything more is indexed
         intake.start()

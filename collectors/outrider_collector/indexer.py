@@ -47,9 +47,22 @@ class _Job(Struct):
 
 
 class Indexer:
-    """The thread that writes the store. `take` is called with what is on disk, in its order."""
+    """The thread that writes the store. `take` is called with what is on disk, in its order.
 
-    def __init__(self, engine: Engine, spool: Spool, keys: KeyRing, *, collector: str) -> None:
+    `keep_bytes` is how much of the spool stays once it is indexed; `followers` tells up to where others have read it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        spool: Spool,
+        keys: KeyRing,
+        *,
+        collector: str,
+        keep_bytes: int = 4 << 30,
+        followers: Callable[[], list[Place]] = list,
+    ) -> None:
+        self._keep_bytes, self._followers = keep_bytes, followers
         self._engine, self._spool, self._keys, self._collector = engine, spool, keys, collector
         self._turn = threading.Condition()
         self._jobs: deque[_Job] = deque()
@@ -181,7 +194,19 @@ class Indexer:
         with writing(self._engine, durable=False) as connection:
             Group(connection, self._collector).index(spooled)
             save_spool_position(connection, self._collector, FOLLOWER, end.file, end.offset)
+        begun = end.file != self._position.file
         self._position = end
+        if begun:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Of the spool's files keep as much as is wanted, and what somebody who follows it has not read yet."""
+        others = self._followers()
+        below = min((place.file for place in (self._position, *others)), default=0)
+        try:
+            self._spool.forget(below, self._keep_bytes)
+        except OSError as error:
+            log.error("old files of the spool cannot be removed: %s", error)
 
     def _take_in_hand(self) -> tuple[list[Spooled], Place | None]:
         with self._turn:

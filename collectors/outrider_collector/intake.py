@@ -22,7 +22,7 @@ from outrider_collector.limits import Limiter
 from outrider_collector.lists.publishing import Publisher
 from outrider_collector.register import register
 from outrider_collector.silence import silence_finding
-from outrider_collector.spool import Spool
+from outrider_collector.spool import Place, Spool
 from outrider_collector.spooling import Answer, Busy, Spooling, StoreUnavailable
 from outrider_collector.store.agents import Agent, load_agent, lock_unheard, save_agents
 from outrider_collector.store.batches import load_batch
@@ -63,6 +63,8 @@ class Intake:
         gap_grace_s: float = 0.0,
         absence_s: float = 60.0,
         lists: Publisher | None = None,
+        spool_bytes: int = 4 << 30,
+        followers: Callable[[], list[Place]] = list,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._engine, self._spool, self._clock_ns = engine, spool, clock_ns
@@ -71,7 +73,9 @@ class Intake:
         self.keys = KeyRing(engine)
         limiter = Limiter(agent_bytes_per_s, agent_burst_bytes)
         self._acceptor = Acceptor(self.keys, limiter, max_bytes=max_batch_bytes, clock_ns=clock_ns)
-        self.indexer = Indexer(engine, spool, self.keys, collector=collector)
+        self.indexer = Indexer(
+            engine, spool, self.keys, collector=collector, keep_bytes=spool_bytes, followers=followers
+        )
         self._list_key = lists.public_key if lists is not None else b""
         self._spooling = Spooling(
             spool,

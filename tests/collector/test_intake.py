@@ -11,8 +11,9 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.exc import OperationalError
 
 from outrider_collector import group, indexer
+from outrider_collector import spool as spool_module
 from outrider_collector.intake import Busy, Intake, StoreUnavailable
-from outrider_collector.spool import Spool
+from outrider_collector.spool import Place, Spool
 from outrider_collector.spooling import MAX_GROUP, MAX_WAITING
 from outrider_collector.store import tables
 from outrider_collector.store.database import open_database
@@ -307,3 +308,27 @@ def test_pages_of_findings(site: Site, speaker: Any, finding: Callable[..., Find
     assert ask(limit=2, after=0) == ["a", "b"]
     assert ask(type_prefix="Other:Runtime/Y%") == ["b"] and ask(type_prefix="%") == []
     assert ask(since_ns=1_767_312_000 * SECOND) == ["b"]
+
+
+def test_the_spool_keeps_what_is_wanted_and_what_is_still_to_be_read(
+    tmp_path: Path, speaker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old files go once everybody who follows the spool has read them, and never before."""
+    monkeypatch.setattr(spool_module, "MAX_FILE_BYTES", 2_000)
+    read: list[Place] = [Place(0, 0)]
+    engine = open_database(tmp_path / "db.sqlite")
+    intake = Intake(engine, Spool(tmp_path / "spool"), spool_bytes=5_000, followers=lambda: read)
+    intake.start()
+    one = speaker()
+    intake.enrol(one.request()).result(5)
+
+    def send(count: int) -> int:
+        for _ in range(count):
+            intake.submit(one.say().data).result(5)
+            assert intake.indexer.wait()
+        return sum(path.stat().st_size for path in (tmp_path / "spool").glob("*.spool"))
+
+    assert send(60) > 15_000, "nobody has read it yet"
+    read.clear()
+    assert send(20) < 9_000
+    intake.close()
