@@ -24,7 +24,11 @@ class Backoff:
         self._failures = 0
 
     def failed(self, *, at_least_s: float = 0.0) -> float:
-        """Count a failure; returns how many seconds to wait, not less than the peer asked for."""
+        """Count a failure; returns how many seconds to wait, not less than the peer asked for.
+
+        Up to half as long again: a peer that asks many at once is not to have them all back at once.
+        """
         ceiling: float = min(FIRST_S * 2.0 ** min(self._failures, 16), LONGEST_S)
         self._failures += 1
-        return at_least_s + ceiling * (0.5 + self._random() / 2)
+        spread = self._random() / 2
+        return at_least_s * (1 + spread) + ceiling * (0.5 + spread)

@@ -8,6 +8,8 @@ is one of three: an answer, a `WireError` (the collector says why it will not ha
 import http.client
 import socket
 import time
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -29,6 +31,8 @@ MAX_ANSWER_BYTES = 64 << 10
 """Most that is read of an answer."""
 
 MAX_RETRY_AFTER_S = 300.0
+
+MAX_HEADER_CHARACTERS = 100
 
 LISTS_TIMEOUT_S = 300.0
 """Longest that a list document may take to come; each step of it `LISTS_STEP_S`."""
@@ -184,7 +188,8 @@ def _read_document(response: http.client.HTTPResponse, size: int) -> bytes:
 def _refusal(status: int, retry_after: str | None, said: bytes) -> WireError | DeliveryError:
     """What an answer other than 200 means: only the collector's own words make it a WireError."""
     if status in (408, 429) or status >= 500:
-        return DeliveryError(f"the collector answers {status}", retry_after_s=_seconds(retry_after), refused=True)
+        wish_s = read_retry_after(retry_after, time.time())
+        return DeliveryError(f"the collector answers {status}", retry_after_s=wish_s, refused=True)
     try:
         refusal = msgspec.json.decode(said, type=Refusal)
     except (ValueError, RecursionError):
@@ -192,10 +197,20 @@ def _refusal(status: int, retry_after: str | None, said: bytes) -> WireError | D
     return WireError(refusal.code, refusal.detail)
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    if retry_after is None or not retry_after.isascii() or not retry_after.isdecimal():
+def read_retry_after(said: str | None, now_s: float) -> float | None:
+    """How many seconds to wait by a Retry-After header, a number or an HTTP date; None where it says nothing.
+
+    `now_s` is the time of day. No wait is longer than MAX_RETRY_AFTER_S, whatever it says, or our clock does.
+    """
+    if said is None or not said.isascii() or len(said) > MAX_HEADER_CHARACTERS:
         return None
-    return min(float(retry_after[:6]), MAX_RETRY_AFTER_S)
+    if said.isdecimal():
+        return min(float(said), MAX_RETRY_AFTER_S)
+    try:
+        wish_s = parsedate_to_datetime(said).replace(tzinfo=UTC).timestamp() - now_s
+    except (ValueError, OverflowError):
+        return None
+    return min(max(wish_s, 0.0), MAX_RETRY_AFTER_S)
 
 
 def _words(error: Exception) -> str:
