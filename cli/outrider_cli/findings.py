@@ -39,7 +39,7 @@ HELP = {
     "type": "only types that begin so",
     "since": "only those last seen at or after this time, RFC 3339",
     "until": "only those last seen before this time",
-    "text": "only those with words that begin so",
+    "text": "only those with these words; `word*` is the beginning of one",
     "task": "only those of this task's ARN",
 }
 _CONDITION = re.compile(r"([a-z_]+(?:\.[^=!~^*]+)?)(=|!=|~=|\^=|\*=)(.*)", re.DOTALL)

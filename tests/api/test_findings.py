@@ -29,7 +29,7 @@ def test_filters_find_what_they_say(stand: Stand) -> None:
     stand.find("odd")
     for query in (
         "severity=HIGH", "severity=HIGH&severity=MEDIUM", "type=Persistence:", "rule=odd_rule", "container=oddity",
-        "image=oddity", "executable=/opt/odd", "process=/opt/odd", "text=pecul+wor",
+        "image=oddity", "executable=/opt/odd", "process=/opt/odd", "text=pecul*+WORDS",
         "since=2026-02-01T00:00:00Z&rule=odd_rule", "until=2026-03-01T00:00:00%2B01:00&rule=odd_rule",
         "state=new&rule=odd_rule", "account=111122223333&rule=odd_rule", "region=eu-west-1&rule=odd_rule",
         "cluster=prod&family=web&rule=odd_rule", f"task={task.arn}&rule=odd_rule", "sort=severity&rule=odd_rule",

@@ -26,7 +26,7 @@ Severities = Annotated[list[Severity], Meta(max_length=8)]
 
 
 class Filter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which findings: all that is given must hold. `type` is the beginning of one; `text` are beginnings of words."""
+    """Which findings: all that is given must hold. `type` is how one begins; `text` are words, or `beginnings*`."""
 
     severity: Severities = []
     state: States = []

@@ -26,6 +26,10 @@ SQLITE_WAIT_S: Final = 10.0
 """Longest wait for one's turn to write."""
 SQLITE_CACHE_KIB: Final = 16 << 10
 """Page cache of each connection; the system's own does the rest."""
+SQLITE_CHECKPOINT_PAGES: Final = 16 << 10
+"""Pages of 4 KiB that changes are gathered in before they go where they belong: most are changed again soon."""
+SQLITE_MAPPED_BYTES: Final = 8 << 30
+"""So much of the file is read in place. It is the system's cache, and no memory of ours."""
 POSTGRES_SESSION: Final = " ".join(
     f"-c {name}={value}"
     for name, value in {
@@ -136,7 +140,12 @@ def _set_up(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
     del record
     assert isinstance(connection, sqlite3.Connection)
     connection.isolation_level = None  # transactions begin where `_begin` says, not where the driver guesses
-    for pragma in ("journal_mode=WAL", f"cache_size=-{SQLITE_CACHE_KIB}"):
+    for pragma in (
+        "journal_mode=WAL",
+        f"cache_size=-{SQLITE_CACHE_KIB}",
+        f"mmap_size={SQLITE_MAPPED_BYTES}",
+        f"wal_autocheckpoint={SQLITE_CHECKPOINT_PAGES}",
+    ):
         connection.execute(f"PRAGMA {pragma}")
 
 

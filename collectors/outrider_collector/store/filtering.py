@@ -6,10 +6,12 @@ pass, as far as counting to PROBED tells. The others are compared on the way, an
 go by their index. What only few findings pass by words, by the beginning of a type or by a task is looked up instead.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, false, func, select
+from sqlalchemy import ClauseElement, ColumnElement, Connection, Executable, Select, and_, exists, false, func, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from outrider_collector.store import fulltext
 from outrider_collector.store.stored import MAX_NS, RANKS, State
@@ -43,8 +45,8 @@ class FindingFilter(Struct, frozen=True, kw_only=True):
     """Which findings: all that is given must hold, empty means any.
 
     `type_prefix` is the beginning of a type, or all of it. `since_ns` and `until_ns` bound when it was last seen, the
-    latter outside. `task` is an ARN that one of its occurrences came from. `text` are words, each of which begins some
-    word of the finding. Everything else is equal to its column.
+    latter outside. `task` is an ARN that one of its occurrences came from. `text` are words that
+    the finding has, in any order; `word*` is the beginning of one. Everything else is equal to its column.
     """
 
     severities: tuple[Severity, ...] = ()
@@ -157,11 +159,32 @@ def _apart(condition: ColumnElement[bool]) -> ColumnElement[bool]:
 def _rarest(connection: Connection, equal: dict[str, str | int]) -> str:
     if len(equal) < 2:
         return next(iter(equal), "")
-    passing = {name: select(findings.c.number).where(_equals(name, value, True)) for name, value in equal.items()}
-    counted = {name: _count(connection, numbers, PROBED) for name, numbers in passing.items()}
-    return min(equal, key=lambda name: counted[name])
+    rarest, fewest = next(iter(equal)), PROBED
+    for name, value in equal.items():
+        passing = _count(connection, select(findings.c.number).where(_equals(name, value, True)), fewest)
+        if passing < fewest:
+            rarest, fewest = name, passing
+    return rarest
 
 
 def _count(connection: Connection, numbers: "Select[int]", most: int) -> int:
+    """How many there are, as far as it matters; on PostgreSQL, which keeps statistics, what it expects."""
+    if connection.dialect.name == "postgresql":
+        plan = connection.execute(_Explain(numbers)).scalar_one()
+        return min(int(plan[0]["Plan"]["Plan Rows"]), most)
     counted: int = connection.execute(select(func.count()).select_from(numbers.limit(most).subquery())).scalar_one()
     return counted
+
+
+class _Explain(Executable, ClauseElement):
+    """What PostgreSQL expects of a query, without running it."""
+
+    inherit_cache = False
+
+    def __init__(self, query: "Select[int]") -> None:
+        self.query = query
+
+
+@compiles(_Explain, "postgresql")
+def _compile_explain(element: _Explain, compiler: SQLCompiler, **given: Any) -> str:
+    return "EXPLAIN (FORMAT JSON) " + compiler.process(element.query, **given)

@@ -1,8 +1,8 @@
 """The words of findings, indexed: by FTS5 where SQLite has it, and by a GIN index on PostgreSQL.
 
-A question is a list of words; each must begin some word of the finding. Where few findings have them, the index names
-those (`named`). Where many have, walking the findings in the order of the page finds enough of them sooner, and each is
-compared (`compared`). Without FTS5 that is the only way.
+A question is a list of words; each must be a word of the finding, or begin one where it was asked for as `word*`. Where
+few findings have them, the index names those (`named`). Where many have, walking the findings in the order of the page
+finds enough of them sooner, and each is compared (`compared`). Without FTS5 that is the only way.
 """
 
 import functools
@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.sql.expression import Select
 
 from outrider_collector.store.tables import findings
+from outrider_collector.store.texts import Asked
 
 FTS: Final = "findings_words"
 _FTS_MADE: Final = (
@@ -43,26 +44,26 @@ def has_fts5(connection: Connection) -> bool:
     return bool(options.scalar())
 
 
-def named(connection: Connection, words: list[str]) -> "Select[int] | None":
-    """The numbers of the findings that have words that begin so, by the index; None where there is none."""
+def named(connection: Connection, words: list[Asked]) -> "Select[int] | None":
+    """The numbers of the findings that have these words, by the index; None where there is none."""
     if connection.dialect.name == "postgresql":
         return select(findings.c.number).where(findings.c.words.op("@@")(_tsquery(words)))
     if not _has_index(connection.engine):
         return None
     fts = table(FTS, column("rowid", Integer))
-    asked = " ".join(f'"{word}"*' for word in words)
+    asked = " ".join(f'"{each.word}"{"*" if each.begins else ""}' for each in words)
     return select(fts.c.rowid).where(text(f"{FTS} MATCH :asked").bindparams(asked=asked))
 
 
-def compared(connection: Connection, words: list[str]) -> ColumnElement[bool]:
+def compared(connection: Connection, words: list[Asked]) -> ColumnElement[bool]:
     """That a finding has such words, said of the finding itself."""
     if connection.dialect.name == "postgresql":
         return findings.c.words.op("@@", is_comparison=True)(_tsquery(words))
-    return and_(*(findings.c.words.like(f"%'{word}%") for word in words))
+    return and_(*(findings.c.words.like(f"%'{each.word}%" if each.begins else f"%'{each.word}'%") for each in words))
 
 
-def _tsquery(words: list[str]) -> ColumnElement[Any]:
-    return cast(" & ".join(f"'{word}':*" for word in words), TSQUERY)
+def _tsquery(words: list[Asked]) -> ColumnElement[Any]:
+    return cast(" & ".join(f"'{each.word}'{':*' if each.begins else ''}" for each in words), TSQUERY)
 
 
 @functools.cache

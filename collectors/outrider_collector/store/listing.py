@@ -5,10 +5,10 @@ from typing import Literal
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, literal, tuple_
+from sqlalchemy import Connection, literal, select, tuple_
 
 from outrider_collector.store.filtering import FindingFilter, Plan, make_plan
-from outrider_collector.store.stored import RANKS, StoredFinding, read_stored, stored
+from outrider_collector.store.stored import RANKS, StoredFinding, numbered
 from outrider_collector.store.tables import findings
 from outrider_wire.errors import WireError
 
@@ -56,25 +56,28 @@ def list_findings(connection: Connection, query: ListQuery) -> FindingList:
                 begin = after if after is not None and rank == after.severity else None
                 found += _take(connection, plan, rank, begin, wanted - len(found))
     page = found[: query.limit]
-    return FindingList(page, _write_cursor(query.sort, page[-1]) if len(found) == wanted and page else "")
+    following = _write_cursor(_Cursor(query.sort, *page[-1])) if len(found) == wanted and page else ""
+    return FindingList(numbered(connection, [number for *_, number in page]), following)
 
 
-def _take(
-    connection: Connection, plan: Plan, rank: int | None, after: _Cursor | None, limit: int
-) -> list[StoredFinding]:
+_Key = tuple[int, int, int]
+"""A finding's place: severity, when it was last seen, number."""
+
+
+def _take(connection: Connection, plan: Plan, rank: int | None, after: _Cursor | None, limit: int) -> list[_Key]:
     """So many findings after the cursor, the latest seen first, of one severity or of those asked for."""
-    wanted = stored().where(*plan.conditions(connection, rank))
+    wanted = select(findings.c.severity, findings.c.last_seen_ns, findings.c.number)
+    wanted = wanted.where(*plan.conditions(connection, rank))
     if after is not None:
         key = tuple_(findings.c.last_seen_ns, findings.c.number)
         wanted = wanted.where(key < tuple_(literal(after.last_seen_ns), literal(after.number)))
     seen = findings.c.last_seen_ns + 0 if plan.is_few else findings.c.last_seen_ns
     ordered = wanted.order_by(seen.desc(), findings.c.number.desc()).limit(limit)
-    return [read_stored(row) for row in connection.execute(ordered)]
+    return [(row[0], row[1], row[2]) for row in connection.execute(ordered)]
 
 
-def _write_cursor(sort: Sort, last: StoredFinding) -> str:
-    cursor = _Cursor(sort, RANKS[last.finding.severity], last.last_seen_ns, last.number)
-    return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
+def _write_cursor(last: _Cursor) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(last)).decode().rstrip("=")
 
 
 def _read_cursor(text: str, sort: Sort) -> _Cursor:

@@ -1,5 +1,6 @@
 """A finding as the store has it: what its latest occurrence said, how often and when it was seen, and what was done."""
 
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -62,6 +63,13 @@ def stored() -> "Select[Any]":
     columns = [findings.c[name] for name in _SHOWN]
     both = findings.join(occurrences, occurrences.c.position == findings.c.latest)
     return select(*columns, occurrences.c.body).select_from(both)
+
+
+def numbered(connection: Connection, numbers: Sequence[int]) -> list[StoredFinding]:
+    """The findings of these numbers, in this order; one that was removed meanwhile is left out."""
+    rows = connection.execute(stored().where(findings.c.number.in_(numbers)))
+    found = {each.number: each for each in map(read_stored, rows)}
+    return [found[number] for number in numbers if number in found]
 
 
 def read_stored(row: "Row[Any]") -> StoredFinding:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from msgspec import Struct
+
 from outrider_wire.findings import Finding
 
 MAX_WORD: Final = 64
@@ -19,6 +21,7 @@ MAX_ASKED: Final = 16
 """Most words of one question that count."""
 
 _WORD = re.compile(r"[^\W_]+")
+_ASKED = re.compile(r"([^\W_]+)(\*?)")
 
 
 def column(text: str, length: int) -> str:
@@ -55,6 +58,16 @@ def as_column(words: Iterable[str]) -> str:
     return " ".join(f"'{word}'" for word in words)
 
 
-def asked_words(text: str) -> list[str]:
-    """The words of a question."""
-    return split_words([text], limit=MAX_ASKED)
+class Asked(Struct, frozen=True):
+    """A word of a question. `begins`: it was asked for as `word*`, and any word that begins so will do."""
+
+    word: str
+    begins: bool = False
+
+
+def asked_words(text: str) -> list[Asked]:
+    """The words of a question, each once."""
+    found: dict[str, Asked] = {}
+    for match in _ASKED.finditer(text[:MAX_READ].lower()):
+        found.setdefault(match[0], Asked(match[1][:MAX_WORD], bool(match[2])))
+    return list(found.values())[:MAX_ASKED]

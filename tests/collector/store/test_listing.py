@@ -1,6 +1,7 @@
 """Pages of findings: what a filter finds is what a look at each would, in order, page by page, on both engines."""
 
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,9 @@ FILTERS: list[dict[str, Any]] = [
     {"assignee": "ann", "severities": ("MEDIUM",)},
     {"since_ns": NOW_NS - 100 * SECOND, "until_ns": NOW_NS - 50 * SECOND},
     {"text": "xmrig"},
-    {"text": "XMR opt"},
+    {"text": "XMR* opt"},
+    {"text": "xmr"},
+    {"text": "she* execut*", "states": ("new",)},
     {"text": "shell", "family": "api"},
     {"text": "nothing such"},
     {"text": "/opt/tools/", "type_prefix": "Execution", "severities": ("HIGH",)},
@@ -76,6 +79,12 @@ def filled(store: Any) -> Any:
     return store
 
 
+def has_word(said: str, asked: str) -> bool:
+    """Whether a word is there, or the beginning of one."""
+    words = re.split(r"[\W_]+", said)
+    return any(word.startswith(asked[:-1]) if asked.endswith("*") else word == asked for word in words)
+
+
 def passes(found: StoredFinding, asked: FindingFilter, arns: dict[int, set[str]]) -> bool:
     """The filter again, said plainly."""
     finding = found.finding
@@ -93,7 +102,7 @@ def passes(found: StoredFinding, asked: FindingFilter, arns: dict[int, set[str]]
         and finding.type.startswith(asked.type_prefix)
         and asked.since_ns <= found.last_seen_ns < asked.until_ns
         and (not asked.task or asked.task in arns[found.number])
-        and all(word in said for word in asked.text.lower().replace("/", " ").split())
+        and all(has_word(said, word) for word in asked.text.lower().replace("/", " ").split())
     )
 
 
@@ -156,5 +165,5 @@ def test_without_the_full_text_index_words_are_found_too(
     monkeypatch.setattr(fulltext, "has_fts5", lambda connection: False)
     bare = replace(store, engine=open_database(tmp_path / "bare.sqlite"))
     bare.tell(store.finding(exe="/opt/xmrig"), store.finding())
-    assert [each.finding.process.exe for each in bare.all(text="xmr")] == ["/opt/xmrig"]
+    assert [each.finding.process.exe for each in bare.all(text="xmr*")] == ["/opt/xmrig"]
     bare.engine.dispose()
