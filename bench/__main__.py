@@ -11,6 +11,7 @@ import platform
 import subprocess
 import sys
 import time
+from datetime import date
 from pathlib import Path
 from typing import Final
 
@@ -62,16 +63,21 @@ def _read_rows(output: str) -> list[Row]:
     return rows
 
 
-def render(sections: list[tuple[str, list[Row]]], *, machine: str) -> str:
-    """The results as Markdown."""
-    lines = ["# Measured", "", "Written by `make bench`; every figure was measured in that run.", "", machine, ""]
-    for title, rows in sections:
-        lines += [f"## {title}", "", "| what | measured | spread | to reach |", "|---|---|---|---|"]
-        for row in rows:
-            value = f"{_said(row, 'value')} {_said(row, 'unit')}".strip()
-            lines.append(f"| {_said(row, 'what')} | {value} | {_said(row, 'spread')} | {_said(row, 'target')} |")
-        lines.append("")
-    return "\n".join(lines)
+def render_section(title: str, rows: list[Row], *, circumstances: str) -> str:
+    """One benchmark's results as Markdown."""
+    lines = [f"## {title}", "", circumstances, "", "| what | measured | spread | to reach |", "|---|---|---|---|"]
+    for row in rows:
+        value = f"{_said(row, 'value')} {_said(row, 'unit')}".strip()
+        lines.append(f"| {_said(row, 'what')} | {value} | {_said(row, 'spread')} | {_said(row, 'target')} |")
+    return "\n".join([*lines, ""])
+
+
+def render(measured: dict[str, str], before: str, *, machine: str) -> str:
+    """The whole page: what was measured now, and of the rest what stood there before, in the order of BENCHES."""
+    head = "Written by `make bench`; every section was measured in one run, when it says."
+    kept = {text.partition("\n")[0]: f"## {text}".rstrip() + "\n" for text in before.split("\n## ")[1:]}
+    sections = [measured.get(title) or kept.get(title, "") for _, title in BENCHES]
+    return "\n".join(["# Measured", "", head, "", machine, "", *filter(None, sections)])
 
 
 def _said(row: Row, key: str) -> str:
@@ -89,27 +95,32 @@ def describe_machine() -> str:
     return (
         f"A virtual machine with {os.cpu_count()} cores ({platform.machine()}) and {memory_gib:.0f} GiB, shared with"
         f" others and noisy; Linux {kernel}, Python {platform.python_version()}. Read times as ratios."
-        f" Load average before the run: {os.getloadavg()[0]:.1f}."
     )
+
+
+def describe_moment() -> str:
+    """When something is measured, and how busy the machine is then."""
+    return f"On {date.today().isoformat()}, load average before it {os.getloadavg()[0]:.1f}."
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description="Measure, and write bench/RESULTS.md.")
-    parser.add_argument("names", nargs="*", help="only these")
+    known = [name for name, _ in BENCHES]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these, of {', '.join(known)}")
     arguments = parser.parse_args()
-    machine = describe_machine()
-    sections: list[tuple[str, list[Row]]] = []
+    if unknown := set(arguments.names) - set(known):
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}")
     for name, title in BENCHES:
         if arguments.names and name not in arguments.names:
             continue
-        began_s = time.monotonic()
+        began_s, moment = time.monotonic(), describe_moment()
         rows = measure(name)
-        sections.append((title, rows))
         print(f"{title} ({time.monotonic() - began_s:.0f} s)")
         for row in rows:
             print(f"  {row['what']}: {_said(row, 'value')} {_said(row, 'unit')} ({_said(row, 'spread')})")
-    if not arguments.names:
-        RESULTS.write_text(render(sections, machine=machine))
+        section = render_section(title, rows, circumstances=moment)
+        before = RESULTS.read_text() if RESULTS.exists() else ""
+        RESULTS.write_text(render({title: section}, before, machine=describe_machine()))
     return 0
 
 
