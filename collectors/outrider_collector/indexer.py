@@ -35,6 +35,10 @@ MAX_IN_HAND_BYTES: Final = 64 << 20
 """Past so many bytes in memory the rest is read from the spool when its turn comes."""
 MAX_CALLS: Final = 256
 RETRY_S: Final = 1.0
+GATHER_S: Final = 0.05
+"""While batches come in quick succession, so long are they gathered: a transaction costs as much as twenty of them. The
+first after a quiet moment is indexed at once."""
+SLICE_S: Final = 0.01
 
 log = logging.getLogger("outrider.collector")
 
@@ -69,6 +73,7 @@ class Indexer:
         self._in_hand: deque[Spooled] = deque()
         self._in_hand_bytes = 0
         self._behind, self._retry_at_s, self._closing = True, 0.0, False
+        self._indexed_at_s = 0.0
         self._position = Place(0, 0)
         self._reader: Iterator[Frame] | None = None
         self._thread = threading.Thread(target=self._run, name="index", daemon=True)
@@ -142,6 +147,7 @@ class Indexer:
 
     def _run(self) -> None:
         while True:
+            self._gather()
             with self._turn:
                 while not self._has_work():
                     if self._closing:
@@ -151,6 +157,18 @@ class Indexer:
             self._index_some()  # first: who asks for something means it after what was answered before
             for job in jobs:
                 self._do(job)
+
+    def _gather(self) -> None:
+        """Sleep rather than wait: whoever hands over a batch would wake us, and hold up the answers to others."""
+        until_s = self._indexed_at_s + GATHER_S
+        while self._in_hand and not self._is_wanted():
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                return
+            time.sleep(min(left_s, SLICE_S))
+
+    def _is_wanted(self) -> bool:
+        return bool(self._jobs) or self._closing or self._behind or len(self._in_hand) >= MAX_GROUP
 
     def _has_work(self) -> bool:
         return bool(self._jobs or self._in_hand) or (self._behind and time.monotonic() >= self._retry_at_s)
@@ -194,6 +212,7 @@ class Indexer:
         with writing(self._engine, durable=False) as connection:
             Group(connection, self._collector).index(spooled)
             save_spool_position(connection, self._collector, FOLLOWER, end.file, end.offset)
+        self._indexed_at_s = time.monotonic()
         begun = end.file != self._position.file
         self._position = end
         if begun:
