@@ -20,11 +20,17 @@ from service_manager import ServiceManager, wait_until
 from outrider_cdk import daemon
 from outrider_cdk.limits import GIB
 from outrider_cdk.unit import systemd_unit
+from outrider_lab.rootfs import is_hidden, needed_folders
 from outrider_lab.seccomp import convert, read_profile
 from outrider_lab.settings import ContainerSettings, Mount
 from outrider_lab.spec import Place, build_spec
 
 UNIT = "outrider.service"
+
+
+def hidden_folders() -> list[str]:
+    """What a /tmp of one's own would hide: a checkout or an interpreter there, as nothing that is installed is."""
+    return [str(place) for place in needed_folders() if is_hidden(str(place))]
 
 
 class Way(Protocol):
@@ -78,6 +84,7 @@ class InUnit:
     def _install(self, settings: Mapping[str, str], lines: str) -> None:
         environ = {"OUTRIDER_JOURNAL_DIR": str(self.journal), "PYTHONDONTWRITEBYTECODE": "1", **settings}
         changes = "[Service]\n" + lines
+        changes += "".join(f"BindReadOnlyPaths={place}\n" for place in hidden_folders())
         changes += "".join(f'Environment="{name}={value}"\n' for name, value in environ.items())
         for stream, name in (("Output", "out"), ("Error", "err")):
             (self.manager.folder / name).unlink(missing_ok=True)
@@ -157,7 +164,10 @@ class InDaemonTask:
             read_only_root=self._container["readonlyRootFilesystem"],
             memory_bytes=self._container["memory"] << 20,
         )
-        mounts = (Mount(target=volume["containerPath"], source=str(self.journal)),)
+        mounts = (
+            Mount(target=volume["containerPath"], source=str(self.journal)),
+            *(Mount(target=place, source=place, read_only=True) for place in hidden_folders()),
+        )
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         place = Place(
             root=str(self._folder / "rootfs"),
