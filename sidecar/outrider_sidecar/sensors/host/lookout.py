@@ -24,8 +24,6 @@ from outrider_sidecar.sensors.host.tell import Teller
 from outrider_sidecar.sensors.host.walk import Walk
 from outrider_sidecar.watchdog import Overseer
 
-DRAINS: Final = 16
-"""Most turns of the file watch, of 30 ms each, before execs are told of without what it has not told yet."""
 BUSY_NS: Final = 20_000_000
 """So long after a message only execs wake: the rest is read with them, or at the end of this time."""
 CHORES_EVERY_NS: Final = 50_000_000
@@ -139,12 +137,8 @@ class Lookout:
             self._tell_loss()
 
     def tell(self, *, everything: bool = False) -> None:
-        """Tell of what is ready, and before it of files: of all, within reason, for they say what the gone had run."""
-        for _ in range(DRAINS):
-            self._marks.drain(self._outlet.put)
-            self._heartbeat.beat(Slot.TRACER_BEAT)
-            if not self._marks.is_behind:
-                break
+        """Tell of what is ready, and before it of files."""
+        self._marks.drain(self._outlet.put)
         now_ns = time.monotonic_ns()
         self._life.tell(None if everything else now_ns)
         self._outlet.flush()

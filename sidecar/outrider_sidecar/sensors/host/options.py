@@ -37,10 +37,6 @@ class Marks(Protocol):
     def drain(self, emit: Emit) -> None:
         """Tell of all that happened so far."""
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether the last drain left something to be told of."""
-
     def opened_by(self, pid: int) -> Sequence[FileFacts]:
         """What a process opened for exec since `forget` was called for it: program, interpreter, dynamic linker."""
 
@@ -65,10 +61,6 @@ class NoMarks:
 
     def drain(self, _emit: Emit) -> None:
         pass
-
-    @property
-    def is_behind(self) -> bool:
-        return False
 
     def opened_by(self, _pid: int) -> Sequence[FileFacts]:
         return ()
