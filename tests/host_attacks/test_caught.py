@@ -97,6 +97,6 @@ def test_ordinary_work_is_quiet(scenario: Scenario, network: str, lab: HostLab, 
     time.sleep(QUIET_FOR_S)
     found = watch.findings()
     if scenario.name == UNREAD_HOLDER and any("holder= (pid" in finding.description for finding in found):
-        pytest.xfail("a known false alarm: the session worker's start was not read, so it could not be told by its file")
+        pytest.xfail("a known false alarm: the start of the session worker was not read, so its file is not known")
     assert {finding.type for finding in found} <= set(scenario.allowed), [f.description for f in found]
     assert {finding.severity for finding in found} <= {"LOW"}
