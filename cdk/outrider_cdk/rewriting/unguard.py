@@ -1,0 +1,76 @@
+"""Taking the sidecar out again: what guarding changed is put back, and nothing else is touched."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from outrider_cdk.rewriting.edits import Delete, Edit, Replace, apply
+from outrider_cdk.rewriting.guard import Rewritten
+from outrider_cdk.rewriting.ours import APPENDED, Before, Undo, find_sidecar, others_of, undo_of
+from outrider_cdk.rewriting.problems import Path, Problem
+from outrider_cdk.rewriting.shapes import as_list
+from outrider_cdk.rewriting.wrapping import locate
+
+
+def unguard(definition: Any) -> Rewritten:
+    """The definition as it was before `guard`; one that is not guarded comes back as it is, without a problem."""
+    located = locate(definition)
+    if isinstance(located, Problem):
+        return Rewritten(definition, problems=(located,))
+    root, task = located
+    found = find_sidecar(task)
+    if found is None:
+        return Rewritten(definition)
+    try:
+        undo = undo_of(found[1])
+    except ValueError as error:
+        path = (*root, "containerDefinitions", found[0], "dockerLabels")
+        return Rewritten(definition, problems=(_unreadable(path, error),))
+    edits = tuple(_edits(root, task, found[0], undo))
+    return Rewritten(apply(definition, edits), edits)
+
+
+def _edits(root: Path, task: Mapping[str, Any], place: int, undo: Undo) -> list[Edit]:
+    """The surroundings first, the sidecar last: places of containers hold until then."""
+    name = as_list(task["containerDefinitions"])[place].get("name")
+    edits: list[Edit] = []
+    for index, container in others_of(task):
+        before = undo.depends.get(str(container.get("name")))
+        if before is not None:
+            entries = as_list(container.get("dependsOn"))
+            mine = [
+                i for i, entry in enumerate(entries) if isinstance(entry, dict) and entry.get("containerName") == name
+            ]
+            at: Path = (*root, "containerDefinitions", index, "dependsOn")
+            edits += _taken_out(at, mine, len(entries), () if before == APPENDED else before, before != APPENDED)
+    volumes = as_list(task.get("volumes"))
+    mine = [i for i, volume in enumerate(volumes) if isinstance(volume, dict) and volume.get("name") == undo.volume]
+    edits += _taken_out(
+        (*root, "volumes"), mine, len(volumes), undo.fields.get("volumes", ()), "volumes" in undo.fields
+    )
+    for key, before in undo.fields.items():
+        if key != "volumes" and key in task:
+            edits.append(_put_back((*root, key), before))
+    return [*edits, Delete((*root, "containerDefinitions", place))]
+
+
+def _taken_out(at: Path, mine: list[int], length: int, before: Before, made: bool) -> list[Edit]:
+    """Our element out of a list; the whole list, where it was made for that element and holds no other."""
+    if not mine:
+        return []
+    if made and length == len(mine):
+        return [_put_back(at, before)]
+    return [Delete((*at, index)) for index in reversed(mine)]
+
+
+def _put_back(at: Path, before: Before) -> Edit:
+    return Replace(at, before[0]) if before else Delete(at)
+
+
+def _unreadable(path: Path, error: ValueError) -> Problem:
+    return Problem(
+        path=path,
+        code="undo-unreadable",
+        severity="error",
+        says=f"What was there before cannot be told: {error}.",
+        remedy="Take out the container, its volume and pidMode by hand, or go back to the revision before.",
+    )
