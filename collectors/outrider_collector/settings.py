@@ -39,8 +39,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ready_lag_bytes: when the index is further behind the spool, /readyz says so.
     lists: a TOML file that names the sources of threat lists; empty has none of its own.
     lists_refresh_s: how often the sources are read anew; the file itself is looked at every two seconds.
-    lists_key_file: the key that lists are signed with, 64 hexadecimal digits; empty makes one and keeps it in the data.
-        Collectors that share a store share it.
+    lists_key, lists_key_file: the key that lists are signed with, 64 hexadecimal digits, itself or in a file; empty
+        makes one and keeps it in the data. Collectors that share a store share it.
     collector_id: this collector's name in a store that several share; empty makes one and keeps it in the data.
     gap_grace_s: how long batches that are missing may yet come, through another collector, before that is told.
     absence_s: how long the collectors of one store wait for one that died and may come back with batches on its disk;
@@ -86,6 +86,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ready_lag_bytes: int = 256 << 20
     lists: str = ""
     lists_refresh_s: float = 300.0
+    lists_key: str = ""
     lists_key_file: str = ""
     collector_id: str = ""
     gap_grace_s: float = 2.0

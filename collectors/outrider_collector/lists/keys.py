@@ -25,6 +25,14 @@ def load_list_key(data: Path, given: Path | None = None) -> SigningKey:
         raise ConfigError(f"the list key {path} cannot be used: {error}") from error
 
 
+def read_list_key(digits: str) -> SigningKey:
+    """The key of 64 hexadecimal digits. Raises ConfigError, which does not repeat them."""
+    try:
+        return SigningKey.from_seed(bytes.fromhex(digits.strip()))
+    except ValueError as error:
+        raise ConfigError("lists_key is no key: it must be 64 hexadecimal digits") from error
+
+
 def _make(path: Path) -> None:
     """Whole or not at all, and the first of two that try wins."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

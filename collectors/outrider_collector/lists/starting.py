@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from outrider_collector.lists.keys import load_list_key
+from outrider_collector.lists.keys import load_list_key, read_list_key
 from outrider_collector.lists.publishing import Publisher
 from outrider_collector.lists.sources import load_sources
 from outrider_collector.settings import Settings
@@ -21,7 +21,8 @@ def open_publisher(settings: Settings, engine: Engine) -> Publisher:
         load_sources(file)
     if settings.lists_refresh_s <= 0:
         raise ConfigError("lists_refresh_s must be more than 0")
-    key = load_list_key(settings.data, Path(settings.lists_key_file) if settings.lists_key_file else None)
+    given = Path(settings.lists_key_file) if settings.lists_key_file else None
+    key = read_list_key(settings.lists_key) if settings.lists_key else load_list_key(settings.data, given)
     return Publisher(engine, key, file, refresh_s=settings.lists_refresh_s)
 
 
