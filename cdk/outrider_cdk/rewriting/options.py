@@ -82,5 +82,7 @@ class GuardOptions:
     """The sidecar's name in the task."""
     volume_name: str = "outrider-journal"
     """The name of the journal's volume in the task."""
+    accept: frozenset[str] = frozenset()
+    """Codes of errors that are known and accepted: they become warnings. See `checks.ACCEPTABLE`."""
     version: str = VERSION
     """What is written into the sidecar's labels, so that a later run knows what it finds."""

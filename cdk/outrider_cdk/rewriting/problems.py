@@ -25,6 +25,21 @@ class Problem:
     remedy: str
 
 
+def error(path: Path, code: str, says: str, remedy: str) -> Problem:
+    """A refusal."""
+    return Problem(path=path, code=code, severity="error", says=says, remedy=remedy)
+
+
+def warning(path: Path, code: str, says: str, remedy: str) -> Problem:
+    """Something less than one may think."""
+    return Problem(path=path, code=code, severity="warning", says=says, remedy=remedy)
+
+
+def note(path: Path, code: str, says: str, remedy: str) -> Problem:
+    """Something that is decided elsewhere."""
+    return Problem(path=path, code=code, severity="note", says=says, remedy=remedy)
+
+
 def show_path(path: Path) -> str:
     """A path as people write it: `containerDefinitions[0].name`; the document itself is `(the definition)`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)

@@ -1,5 +1,6 @@
 """The sidecar's container definition, each field with its reason."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -7,13 +8,14 @@ from outrider_cdk.rewriting.logs import log_configuration
 from outrider_cdk.rewriting.options import GuardOptions, Text
 from outrider_cdk.rewriting.ours import UNDO_LABEL, VERSION_LABEL, Undo, others_of
 from outrider_cdk.rewriting.platforms import cpu_units
-from outrider_cdk.rewriting.shapes import as_number, as_object
+from outrider_cdk.rewriting.shapes import as_number, as_object, as_text
 
 JOURNAL_DIR: Final = "/outrider"
 """The setting `journal_dir`'s default."""
 RESTART_PERIOD_S: Final = 60
 """The shortest that ECS takes; its default is 300."""
 CPU_SHARE: Final = 64
+_PLAIN_FAMILY: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 HEALTH_CHECK: Final = {
     "command": ["CMD", "outrider", "health"],
     "interval": 10,
@@ -37,7 +39,7 @@ def sidecar(task: Mapping[str, Any], options: GuardOptions, *, name: str, undo: 
         "readonlyRootFilesystem": True,
         "linuxParameters": {"capabilities": {"add": ["SYS_PTRACE"]}},
         "mountPoints": [{"sourceVolume": undo.volume, "containerPath": JOURNAL_DIR, "readOnly": False}],
-        "environment": [{"name": variable, "value": value} for variable, value in environment(options).items()],
+        "environment": [{"name": variable, "value": value} for variable, value in environment(task, options).items()],
     }
     if wanted := secrets(options):
         made["secrets"] = [{"name": variable, "valueFrom": arn} for variable, arn in wanted.items()]
@@ -63,15 +65,27 @@ def is_arm(task: Mapping[str, Any]) -> bool:
     return as_object(task.get("runtimePlatform")).get("cpuArchitecture") == "ARM64"
 
 
-def environment(options: GuardOptions) -> dict[str, Text]:
+def environment(task: Mapping[str, Any], options: GuardOptions) -> dict[str, Text]:
     """The sidecar's settings, as variables."""
-    made: dict[str, Text] = {"OUTRIDER_MODE": "task"}
+    made: dict[str, Text] = _mode(task)
     if options.collector_url:
         made["OUTRIDER_COLLECTOR_URL"] = options.collector_url
     if options.enrol != "auto":
         made["OUTRIDER_ENROL"] = options.enrol
     made["OUTRIDER_STOP_TIMEOUT_S"] = str(options.stop_timeout_s)
     return made | {_variable(name): value for name, value in options.settings.items()}
+
+
+def _mode(task: Mapping[str, Any]) -> dict[str, Text]:
+    """What the sidecar guards: its task; in the machine's PID namespace the containers of this family.
+
+    There the mode `task` would take every process of the machine for the task's, and refuses to start.
+    """
+    if task.get("pidMode") != "host":
+        return {"OUTRIDER_MODE": "task"}
+    family = as_text(task.get("family"))
+    only = {"OUTRIDER_INCLUDE": f"family={family}"} if _PLAIN_FAMILY.fullmatch(family) else {}
+    return {"OUTRIDER_MODE": "host", **only}
 
 
 def secrets(options: GuardOptions) -> dict[str, Text]:

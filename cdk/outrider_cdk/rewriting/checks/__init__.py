@@ -1,9 +1,26 @@
 """What may forbid guarding a definition, or make it worth less than one may think: one readable table."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
-from outrider_cdk.rewriting.checks import containers, pid_mode, system
+from outrider_cdk.rewriting.checks import (
+    containers,
+    earlier,
+    elsewhere,
+    first_process,
+    kinds,
+    logging,
+    network,
+    pid_mode,
+    privileges,
+    roles,
+    signals,
+    size,
+    system,
+    tracers,
+    wanted,
+)
 from outrider_cdk.rewriting.options import GuardOptions
 from outrider_cdk.rewriting.problems import Problem
 
@@ -11,13 +28,47 @@ Check = Callable[[Mapping[str, Any], GuardOptions], Iterator[Problem]]
 """A definition and what is wanted, to what is to be said. Paths are from the definition's root."""
 
 CHECKS: Final[tuple[Check, ...]] = (
+    wanted.check_options,
+    wanted.check_settings,
     containers.check_containers,
     containers.check_names,
-    pid_mode.check_pid_mode,
+    kinds.check_kinds,
+    earlier.check_earlier,
     system.check_system,
+    system.check_platform,
+    pid_mode.check_pid_mode,
+    first_process.check_first_process,
+    signals.check_signals,
+    tracers.check_tracers,
+    privileges.check_privileges,
+    privileges.check_journal,
+    size.check_memory,
+    size.check_cpu,
+    size.check_pair,
+    network.check_network,
+    network.check_disabled_network,
+    network.check_proxy,
+    network.check_collector,
+    roles.check_execution_role,
+    roles.check_enrolment,
+    logging.check_log,
+    elsewhere.check_exec,
 )
+
+ACCEPTABLE: Final = frozenset(
+    (
+        *("pid-1", "signals-everybody", "second-tracer", "reads-key", "journal-shared"),
+        *("too-small", "no-network", "no-execution-role", "no-task-role"),
+    )
+)
+"""Codes of errors that one may know better about; the others leave nothing to be guarded, or nothing to be undone."""
 
 
 def check(task: Mapping[str, Any], options: GuardOptions) -> list[Problem]:
-    """Everything that is to be said, in the order of the table."""
-    return [problem for one in CHECKS for problem in one(task, options)]
+    """Everything that is to be said, in the order of the table; errors that were accepted are warnings."""
+    said = [problem for one in CHECKS for problem in one(task, options)]
+    accepted = options.accept & ACCEPTABLE
+    return [
+        replace(problem, severity="warning") if problem.severity == "error" and problem.code in accepted else problem
+        for problem in said
+    ]

@@ -1,55 +1,68 @@
-"""The list of containers: there, and each to be told from the others."""
+"""The list of containers: there, as many as ECS takes, and each to be told from the others."""
 
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from outrider_cdk.rewriting.options import GuardOptions
-from outrider_cdk.rewriting.ours import others_of
-from outrider_cdk.rewriting.problems import Problem
+from outrider_cdk.rewriting.ours import find_sidecar, others_of, version_of
+from outrider_cdk.rewriting.problems import Problem, error, warning
 from outrider_cdk.rewriting.shapes import is_absent, is_intrinsic
 
-FIELD = "containerDefinitions"
+FIELD: Final = "containerDefinitions"
+MOST: Final = 10
+"""Containers in a task definition (ECS service quotas, not to be raised)."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
 def check_containers(task: Mapping[str, Any], _options: GuardOptions) -> Iterator[Problem]:
-    """A list of objects with names; at most the ten that ECS takes."""
+    """A list of objects, with room for one more."""
     containers = task.get(FIELD)
-    if not isinstance(containers, list) or not containers:
-        yield Problem(
-            path=(FIELD,) if FIELD in task else (),
-            code="no-containers",
-            severity="error",
-            says="There is no list of containers." if not containers else "This is no list of containers.",
-            remedy="Give a task definition with at least one container in containerDefinitions.",
-        )
+    remedy = "Give a task definition with at least one container, written out, in containerDefinitions."
+    if not isinstance(containers, list):
+        says = "This is no list of containers." if FIELD in task else "There is no list of containers."
+        yield error((FIELD,) if FIELD in task else (), "no-containers", says, remedy)
         return
+    if not others_of(task) and not any(is_intrinsic(container) for container in containers):
+        yield error((FIELD,), "no-containers", "There is no container to be guarded.", remedy)
+    if len(containers) + (find_sidecar(task) is None) > MOST:
+        says = f"There are {len(containers)} containers, and ECS takes {MOST} with the sidecar."
+        yield error((FIELD,), "too-many-containers", says, "Split the task, or take a container out.")
     for index, container in enumerate(containers):
-        if not isinstance(container, dict) or is_intrinsic(container):
-            yield Problem(
-                path=(FIELD, index),
-                code="not-a-container",
-                severity="error",
-                says="This is no container definition.",
-                remedy="Write the container out, as an object with name and image.",
-            )
+        if is_intrinsic(container):
+            says = "What container this will be is known at deployment only; it is guarded, but was not looked at."
+            yield warning((FIELD, index), "container-unknown", says, "Write the container out, to have it looked at.")
+        elif not isinstance(container, dict):
+            says = "This is no container definition."
+            yield error((FIELD, index), "not-a-container", says, "Write an object with name and image.")
 
 
 def check_names(task: Mapping[str, Any], options: GuardOptions) -> Iterator[Problem]:
     """Names that ECS would take, none of them twice, and none the sidecar's."""
+    found = find_sidecar(task)
+    sidecars = options.container_name if found is None else found[1].get("name")
     seen: set[str] = set()
     for index, container in others_of(task):
-        name = container.get("name")
-        if is_intrinsic(name):
-            continue
-        says, code, remedy = "", "", "Give each container a name of its own."
-        if not isinstance(name, str) or is_absent(name):
-            says, code = "The container has no name.", "no-name"
-        elif name in seen:
-            says, code = f"A second container is called {name!r}.", "duplicate-name"
-        elif name == options.container_name:
-            says, code = f"The container {name!r} is not one that this rewriter made.", "name-taken"
-            remedy = "Take it out where it is a sidecar made by hand, else choose another name (container_name)."
-        if says:
-            yield Problem(path=(FIELD, index, "name"), code=code, severity="error", says=says, remedy=remedy)
-        if isinstance(name, str):
+        name, path = container.get("name"), (FIELD, index, "name")
+        if version_of(container):
+            says = "This is a second sidecar."
+            yield error((FIELD, index), "second-sidecar", says, "Take one of the two out, by hand.")
+        elif is_absent(name) or not isinstance(name, str | dict):
+            yield error(path, "no-name", "The container has no name.", "Give each container a name of its own.")
+        elif isinstance(name, str):
+            yield from _judge(name, seen, path, taken=name == sidecars)
             seen.add(name)
+
+
+def _judge(name: str, seen: set[str], path: tuple[str | int, ...], *, taken: bool) -> Iterator[Problem]:
+    if name in seen:
+        says = f"A second container is called {name!r}."
+        yield error(path, "duplicate-name", says, "Give each container a name of its own.")
+    elif taken:
+        says = f"The container {name!r} has the sidecar's name, and is not of this rewriter's making."
+        remedy = "Take it out where it is a sidecar made by hand, else choose another name (container_name)."
+        yield error(path, "name-taken", says, remedy)
+    elif not _NAME.fullmatch(name) and "${" not in name:
+        says = f"ECS does not take {name!r} for a container's name."
+        yield warning(path, "bad-name", says, "Use letters, digits, hyphens and underscores, at most 255.")
