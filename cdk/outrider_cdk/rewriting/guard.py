@@ -1,7 +1,7 @@
 """A task definition in, a guarded task definition out."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from outrider_cdk.rewriting.checks import check
@@ -10,7 +10,7 @@ from outrider_cdk.rewriting.options import GuardOptions
 from outrider_cdk.rewriting.ours import APPENDED, Before, Undo, find_sidecar, others_of, undo_of
 from outrider_cdk.rewriting.problems import Path, Problem
 from outrider_cdk.rewriting.sameness import says_the_same
-from outrider_cdk.rewriting.shapes import as_list, is_absent
+from outrider_cdk.rewriting.shapes import as_list, as_text, is_absent
 from outrider_cdk.rewriting.sidecar import sidecar
 from outrider_cdk.rewriting.wrapping import locate
 
@@ -64,14 +64,14 @@ def _below(root: Path, problems: Iterable[Problem]) -> Iterable[Problem]:
 def _edits(root: Path, task: Mapping[str, Any], options: GuardOptions) -> list[Edit]:
     """What is to be changed, the surroundings first."""
     found = find_sidecar(task)
-    undo = Undo(options.volume_name) if found is None else undo_of(found[1])
-    name = options.container_name if found is None else str(found[1].get("name"))
+    undo = Undo(volume=options.volume_name) if found is None else undo_of(found[1])
+    name = (as_text(found[1].get("name")) if found else "") or options.container_name
     edits: list[Edit] = []
     if is_absent(task.get("pidMode")):
         undo = undo.with_field("pidMode", _set(edits, task, root, "pidMode", "task"))
     if options.execution_role_arn and is_absent(task.get("executionRoleArn")):
         before = _set(edits, task, root, "executionRoleArn", options.execution_role_arn)
-        undo = undo.with_field("executionRoleArn", before)
+        undo = replace(undo.with_field("executionRoleArn", before), role=options.execution_role_arn)
     if undo.volume not in [volume.get("name") for volume in as_list(task.get("volumes")) if isinstance(volume, dict)]:
         volume = {"name": undo.volume}
         if isinstance(task.get("volumes"), list):

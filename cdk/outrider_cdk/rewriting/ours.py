@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
+from outrider_cdk.rewriting.options import Text
 from outrider_cdk.rewriting.shapes import as_object, as_text, containers_of
 
 VERSION_LABEL: Final = "outrider.version"
@@ -18,6 +19,8 @@ Before = tuple[Any, ...]
 """What a field held: empty where it was not there, else the one value."""
 
 APPENDED: Final = "appended"
+FIELDS: Final = ("pidMode", "executionRoleArn", "volumes")
+"""The fields of a definition, besides its containers, that guarding may change."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,12 @@ class Undo:
     """What taking the sidecar out has to put back.
 
     `fields` are those of the definition; `depends` are the other containers, by name, that were made to wait for the
-    sidecar: what their `dependsOn` was, or that one element was appended to it. `volume` is the journal's.
+    sidecar: what their `dependsOn` was, or that one element was appended to it. `volume` is the journal's, `role` the
+    execution role that was put in.
     """
 
     volume: str = ""
+    role: Text = ""
     fields: Mapping[str, Before] = field(default_factory=dict)
     depends: Mapping[str, Before | Literal["appended"]] = field(default_factory=dict)
 
@@ -43,6 +48,8 @@ class Undo:
     def to_label(self) -> str:
         """Compact JSON, the same for the same record."""
         record: dict[str, Any] = {"volume": self.volume}
+        if self.role:
+            record["role"] = self.role
         if self.fields:
             record["fields"] = {name: list(before) for name, before in sorted(self.fields.items())}
         if self.depends:
@@ -61,13 +68,16 @@ def read_undo(label: Any) -> Undo:
         raise ValueError("not JSON") from error
     if not isinstance(record, dict) or not isinstance(record.get("volume"), str):
         raise ValueError("not a record of what was changed")
-    fields, depends = record.get("fields", {}), record.get("depends", {})
+    fields, depends, role = record.get("fields", {}), record.get("depends", {}), record.get("role", "")
     if not isinstance(fields, dict) or not isinstance(depends, dict):
         raise ValueError("not a record of what was changed")
+    if not set(fields) <= set(FIELDS) or not isinstance(role, str | dict):
+        raise ValueError("not a record of what was changed")
     return Undo(
-        record["volume"],
-        {name: _read_before(before) for name, before in fields.items()},
-        {name: APPENDED if before == APPENDED else _read_before(before) for name, before in depends.items()},
+        volume=record["volume"],
+        role=role,
+        fields={name: _read_before(before) for name, before in fields.items()},
+        depends={name: APPENDED if before == APPENDED else _read_before(before) for name, before in depends.items()},
     )
 
 

@@ -47,9 +47,10 @@ def _edits(root: Path, task: Mapping[str, Any], place: int, undo: Undo) -> list[
     edits += _taken_out(
         (*root, "volumes"), mine, len(volumes), undo.fields.get("volumes", ()), "volumes" in undo.fields
     )
-    for key, before in undo.fields.items():
-        if key != "volumes" and key in task:
-            edits.append(_put_back((*root, key), before))
+    for key, ours in (("pidMode", "task"), ("executionRoleArn", undo.role)):
+        # What somebody has changed since is theirs.
+        if key in undo.fields and task.get(key) == ours:
+            edits.append(_put_back((*root, key), undo.fields[key]))
     return [*edits, Delete((*root, "containerDefinitions", place))]
 
 

@@ -38,14 +38,14 @@ def check_options(task: Mapping[str, Any], options: GuardOptions) -> Iterator[Pr
     for what, name in (("container_name", options.container_name), ("volume_name", options.volume_name)):
         if not _NAME.fullmatch(name):
             yield error((), "bad-option", f"ECS does not take {name!r} ({what}).", "Use letters, digits, - and _.")
-    if not options.memory_mib >= LEAST_MEMORY_MIB:
-        says = f"The sidecar does not live within {options.memory_mib} MiB (memory_mib)."
-        yield error(
-            (), "bad-option", says, f"Give it {LEAST_MEMORY_MIB} MiB or more; 128 is what it was measured with."
-        )
-    if not 6 <= options.memory_reservation_mib <= options.memory_mib:
+    if not LEAST_MEMORY_MIB <= options.memory_reservation_mib <= options.memory_mib:
         says = "The reservation is to be at least 6 MiB and at most the limit (memory_reservation_mib, memory_mib)."
         yield error((), "bad-option", says, "Leave both out, or give fitting ones.")
+    elif options.memory_mib < ENOUGH_MEMORY_MIB:
+        says = f"With {options.memory_mib} MiB (memory_mib) the kernel may end a process of the sidecar under load."
+        yield warning((), "little-memory", says, "Give it 128, or take no threat lists (setting lists_limit_bytes: 0).")
+    if options.cpu is not None and options.cpu < 0:
+        yield error((), "bad-option", "The sidecar's share of the CPU is below nothing (cpu).", "Leave it out.")
     if options.stop_timeout_s not in STOP_TIMEOUT_S and platform_of(task, options) == "fargate":
         says = (
             f"Fargate takes no stopTimeout of {options.stop_timeout_s} s that the sidecar could use (stop_timeout_s)."
