@@ -1,0 +1,120 @@
+"""CloudFormation templates: every AWS::ECS::TaskDefinition, and the services that say how it is run."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from outrider_cdk.rewriting.casing import edits_to_template, path_to_template, to_api
+from outrider_cdk.rewriting.checks.elsewhere import check_service
+from outrider_cdk.rewriting.problems import Path, Problem, error, note, warning
+from outrider_cdk.rewriting.shapes import is_intrinsic
+from outrider_cdk.templates.plan import MANAGED_TAG, Draft, Plan, Target, Wish, at, below, rewrite
+
+DEFINITION: Final = "AWS::ECS::TaskDefinition"
+SERVICE: Final = "AWS::ECS::Service"
+STACK: Final = "AWS::CloudFormation::Stack"
+_LOOP: Final = "Fn::ForEach::"
+_TOLD_ONCE: Final = frozenset({"ecs-exec", "platform-version"})
+"""Notes on what the service decides: where the template has the service, it is looked at instead."""
+
+
+def is_template(document: Mapping[str, Any]) -> bool:
+    """Whether it has resources, as only templates do."""
+    return "Resources" in document or "AWSTemplateFormatVersion" in document
+
+
+def plan_template(template: Mapping[str, Any], wish: Wish) -> Plan:
+    """Every definition of the template; services are judged for those that are guarded."""
+    draft = Draft("CloudFormation template")
+    resources = template.get("Resources")
+    if not isinstance(resources, dict):
+        draft.problems.append(error(("Resources",), "no-resources", "There is no object here.", "Write Resources."))
+        return draft.finished()
+    found = list(_resources(resources, ("Resources",)))
+    for path, name, resource in found:
+        if resource.get("Type") == DEFINITION:
+            _plan_definition(draft, path, name, resource, wish)
+    draft.problems += _elsewhere(resources, found)
+    if not draft.targets:
+        says = f"The template has no {DEFINITION}."
+        draft.problems.append(error(("Resources",), "no-definition", says, "Give the template that has it."))
+    if wish.options is not None:
+        guarded = {target.name for target in draft.targets if target.outcome != "left out"}
+        draft.problems += _services(found, guarded)
+        if any(resource.get("Type") == SERVICE for _, _, resource in found):
+            draft.problems = [each for each in draft.problems if not _is_told_by_service(each)]
+    return draft.finished()
+
+
+def _plan_definition(draft: Draft, path: Path, name: str, resource: Mapping[str, Any], wish: Wish) -> None:
+    properties = resource.get("Properties")
+    path = (*path, "Properties")
+    why = wish.why_not(name) or _why_tagged(properties)
+    if why:
+        draft.targets.append(Target(path, name, "left out", why))
+        return
+    if not isinstance(properties, dict) or is_intrinsic(properties):
+        says = "The properties are not written out here."
+        problem = error(path, "not-a-definition", says, "Write them out, or leave this definition out.")
+        draft.settle(path, name, wish, (), (problem,))
+        return
+    rewritten = rewrite(to_api(properties), wish.options)
+    problems = [replace(problem, path=path_to_template(problem.path)) for problem in rewritten.problems]
+    edits = at(path, edits_to_template(rewritten.edits))
+    if edits and "aws:cdk:path" in (resource.get("Metadata") or {}):
+        says = "The CDK has made this template, and makes it anew at the next synthesis."
+        problems.append(note((), "cdk-made", says, "Call Outrider.guard in the app instead: docs/deploy.md."))
+    draft.settle(path, name, wish, edits, below(path, problems))
+
+
+def _why_tagged(properties: Any) -> str:
+    """Why a definition's own tags leave it out. Any: the properties may be anything."""
+    tags = properties.get("Tags") if isinstance(properties, dict) else None
+    for tag in tags if isinstance(tags, list) else ():
+        if isinstance(tag, dict) and tag.get("Key") == MANAGED_TAG and str(tag.get("Value")).lower() == "false":
+            return f"tagged {MANAGED_TAG}=false"
+    return ""
+
+
+def _resources(resources: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, str, Mapping[str, Any]]]:
+    """Each resource with its path and logical name, those of loops too."""
+    for name, resource in resources.items():
+        here: Path = (*path, name)
+        if isinstance(resource, dict):
+            yield here, str(name), resource
+        elif str(name).startswith(_LOOP) and isinstance(resource, list) and resource and isinstance(resource[-1], dict):
+            yield from _resources(resource[-1], (*here, len(resource) - 1))
+
+
+def _elsewhere(resources: Mapping[str, Any], found: list[tuple[Path, str, Mapping[str, Any]]]) -> Iterator[Problem]:
+    """What may bring in definitions that are not to be seen here."""
+    for path, _, resource in found:
+        kind = resource.get("Type")
+        if kind == STACK:
+            says = "A nested stack has a template of its own, which was not looked at."
+            yield note(path, "nested-stack", says, "Give that template as well.")
+        elif isinstance(kind, str) and kind.endswith("::MODULE"):
+            says = "A module brings resources of its own, which were not looked at."
+            yield warning(path, "module", says, "Write them out, or guard them by the stack's ARNs.")
+    if "Fn::Transform" in resources:
+        says = "A transform brings in resources, which were not looked at."
+        yield warning(("Resources", "Fn::Transform"), "transform", says, "Give what it includes as well.")
+
+
+def _services(found: list[tuple[Path, str, Mapping[str, Any]]], guarded: set[str]) -> Iterator[Problem]:
+    """What services say that run a guarded definition, or one that cannot be told."""
+    for path, _, resource in found:
+        properties = resource.get("Properties")
+        if resource.get("Type") != SERVICE or not isinstance(properties, dict):
+            continue
+        runs = properties.get("TaskDefinition")
+        if isinstance(runs, dict) and isinstance(runs.get("Ref"), str) and runs["Ref"] not in guarded:
+            continue
+        problems = [
+            replace(problem, path=path_to_template(problem.path)) for problem in check_service(to_api(properties))
+        ]
+        yield from below((*path, "Properties"), problems)
+
+
+def _is_told_by_service(problem: Problem) -> bool:
+    return problem.severity == "note" and problem.code in _TOLD_ONCE
