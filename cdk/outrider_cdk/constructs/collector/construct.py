@@ -104,6 +104,7 @@ class OutriderCollector(Construct):
         count = check_choices(store=store, collectors=collectors, admission=admission, settings=settings or {})
         self.vpc = vpc
         self.domain_name = domain_name
+        self.admission = admission
         self.url = f"https://{domain_name}"
         self.log_group = logs.LogGroup(self, "Log", retention=log_retention, removal_policy=removal_policy)
         self.access_logs_bucket = self._make_access_logs(removal_policy) if access_logs else None
