@@ -34,6 +34,7 @@ BENCHES: Final = (
     ("host_network", "A host: network namespaces at rest"),
     ("host_idle", "A host: fifty containers at rest"),
     ("gate", "A host: asked before programs start"),
+    ("rewrite", "Task definitions, guarded by the thousand"),
 )
 RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 TIMEOUT_S: Final = 1800
