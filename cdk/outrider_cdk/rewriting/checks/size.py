@@ -1,7 +1,7 @@
 """Whether the sidecar fits into the task.
 
-ECS adds up what the containers reserve (`memoryReservation`, else `memory`; `cpu`) and refuses a definition whose task
-is smaller than that. What each may take at most may be more than the task has.
+ECS refuses a definition in which the containers reserve more than the task has (the sum of `memoryReservation`, the sum
+of `cpu`), or in which one container's `memory` is more. The sum of the limits may be more than the task has.
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,29 +33,27 @@ def check_memory(task: Mapping[str, Any], options: GuardOptions) -> Iterator[Pro
     if whole is None:
         return
     containers = [container for _, container in others_of(task)]
-    reserved = sum(_reserved(container) for container in containers)
-    limits = sum(max(0, as_number(container.get("memory")) or 0) for container in containers)
+    reserved = sum(_number(container, "memoryReservation") for container in containers)
+    limits = sum(_number(container, "memory") or _number(container, "memoryReservation") for container in containers)
+    says = ""
     if reserved + options.memory_reservation_mib > whole:
-        says = (
-            f"The containers reserve {reserved} MiB, the sidecar {options.memory_reservation_mib}, "
-            f"and the task has {whole}."
-        )
+        says = f"The containers reserve {reserved} MiB, the sidecar {options.memory_reservation_mib} more"
+    elif options.memory_mib > whole:
+        says = f"The sidecar may take {options.memory_mib} MiB"
+    if says:
         remedy = _next_size(task, options, reserved) or "Give the task more memory, or its containers less."
-        yield error(("memory",), "too-small", says, remedy)
-    elif limits + options.memory_mib > whole:
+        yield error(("memory",), "too-small", f"{says}, and the task has {whole}.", remedy)
+    elif limits + options.memory_mib > whole or whole < 4 * options.memory_mib:
         says = (
-            f"The containers may take {limits} MiB, the sidecar {options.memory_mib}, and the task has {whole}: "
-            "when all take what they may, the kernel ends one."
+            f"The containers may take {f'{limits} MiB' if limits else 'what they like'}, the sidecar "
+            f"{options.memory_mib}, and the task has {whole}: when all take what they may, the kernel ends one."
         )
-        yield warning(("memory",), "tight", says, "Look at the task's MemoryUtilized, and give it more if it is near.")
-    elif platform_of(task, options) == "fargate" and whole < 4 * options.memory_mib:
-        says = f"The sidecar may take {options.memory_mib} of the task's {whole} MiB."
         yield warning(("memory",), "tight", says, "Look at the task's MemoryUtilized, and give it more if it is near.")
 
 
 def check_cpu(task: Mapping[str, Any], options: GuardOptions) -> Iterator[Problem]:
     """What is reserved fits, and leaves the sidecar some."""
-    reserved = sum(max(0, as_number(container.get("cpu")) or 0) for _, container in others_of(task))
+    reserved = sum(_number(container, "cpu") for _, container in others_of(task))
     whole, share = cpu_units(task), cpu_for(task, options)
     if whole is not None and reserved + share > whole and share:
         says = f"The containers reserve {reserved} units of CPU, the sidecar {share}, and the task has {whole}."
@@ -83,9 +81,8 @@ def check_pair(task: Mapping[str, Any], options: GuardOptions) -> Iterator[Probl
         yield warning(("memory",), "no-such-size", says, "Choose a pair out of the ECS developer guide, task size.")
 
 
-def _reserved(container: Mapping[str, Any]) -> int:
-    reserved = as_number(container.get("memoryReservation")) or as_number(container.get("memory")) or 0
-    return max(0, reserved)
+def _number(container: Mapping[str, Any], field: str) -> int:
+    return max(0, as_number(container.get(field)) or 0)
 
 
 def _next_size(task: Mapping[str, Any], options: GuardOptions, reserved: int) -> str:

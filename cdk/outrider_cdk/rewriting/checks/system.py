@@ -44,3 +44,5 @@ def check_platform(task: Mapping[str, Any], options: GuardOptions) -> Iterator[P
     else:
         says = "On EC2 one daemon guards a machine's tasks without any change to them."
         yield note(path, "ec2-daemon", says, "See docs/ec2.md; do not guard a task by both.")
+        says = "A restart policy needs version 1.86.0 of the ECS agent, and the task is placed only where that is."
+        yield note(path, "agent-version", says, "Update the machines' ECS agent if it is older.")

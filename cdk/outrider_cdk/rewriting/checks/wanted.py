@@ -38,8 +38,8 @@ def check_options(task: Mapping[str, Any], options: GuardOptions) -> Iterator[Pr
     for what, name in (("container_name", options.container_name), ("volume_name", options.volume_name)):
         if not _NAME.fullmatch(name):
             yield error((), "bad-option", f"ECS does not take {name!r} ({what}).", "Use letters, digits, - and _.")
-    if not LEAST_MEMORY_MIB <= options.memory_reservation_mib <= options.memory_mib:
-        says = "The reservation is to be at least 6 MiB and at most the limit (memory_reservation_mib, memory_mib)."
+    if not LEAST_MEMORY_MIB <= options.memory_reservation_mib < options.memory_mib:
+        says = "The reservation is to be at least 6 MiB and below the limit (memory_reservation_mib, memory_mib)."
         yield error((), "bad-option", says, "Leave both out, or give fitting ones.")
     elif options.memory_mib < ENOUGH_MEMORY_MIB:
         says = f"With {options.memory_mib} MiB (memory_mib) the kernel may end a process of the sidecar under load."
