@@ -11,7 +11,7 @@ from random_documents import DOCUMENTS, some_edits, undoing, write_json
 
 from outrider_cdk.editing import Unreadable, edited, read_document
 from outrider_cdk.editing.json_text import read_json
-from outrider_cdk.editing.nodes import to_plain
+from outrider_cdk.editing.plain import to_plain
 from outrider_cdk.rewriting.edits import Append, Delete, Insert, Replace, apply
 
 

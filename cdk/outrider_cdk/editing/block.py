@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from outrider_cdk.editing.errors import Uneditable, line_of
-from outrider_cdk.editing.nodes import Entry, Mapping, Node, Scalar, Sequence, children, to_plain
+from outrider_cdk.editing.nodes import Entry, Mapping, Node, Scalar, Sequence, children
+from outrider_cdk.editing.plain import to_plain
 from outrider_cdk.editing.splice import Splice, end_of_line, line_break_before, newline_of, start_of_line
 from outrider_cdk.editing.written_yaml import BlockManner, block_lines, entry_lines, respelled
 from outrider_cdk.editing.yaml_text import read_yaml

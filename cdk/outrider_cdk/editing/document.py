@@ -7,8 +7,10 @@ from typing import Final, Literal
 from outrider_cdk.editing import block, flow
 from outrider_cdk.editing.errors import Uneditable, Unreadable, line_of
 from outrider_cdk.editing.json_text import read_json
-from outrider_cdk.editing.nodes import Alias, Entry, Mapping, Node, Plain, aliases_of, find, key_is, to_plain
+from outrider_cdk.editing.nodes import Alias, Entry, Mapping, Node, key_is
 from outrider_cdk.editing.nodes import Sequence as Items
+from outrider_cdk.editing.places import aliases_of, find, place_of
+from outrider_cdk.editing.plain import Plain, to_plain
 from outrider_cdk.editing.splice import Splice, newline_of, spliced
 from outrider_cdk.editing.written_json import Manner
 from outrider_cdk.editing.yaml_text import read_yaml
@@ -31,6 +33,10 @@ class Document:
     root: Node
     value: Plain
     mark: str = ""
+
+    def line_of(self, path: Path) -> int:
+        """The line, from 1, of what is at a path, or of the last that is there on the way to it."""
+        return line_of(self.text, place_of(self.root, path))
 
     def to_bytes(self) -> bytes:
         """The file."""

@@ -57,7 +57,9 @@ def plain(value: Any) -> str:
     if not isinstance(value, str):
         return scalar(value, Manner(yaml=True))
     bare = _PLAIN.fullmatch(value) and kind_of(value, (True, False)) == _TEXT
-    return value if bare else quoted(value)
+    if bare:
+        return value
+    return f"'{value}'" if '"' in value and _SIMPLE.fullmatch(value) else quoted(value)
 
 
 def respelled(old: str, value: Any) -> str:

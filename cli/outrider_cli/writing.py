@@ -1,0 +1,52 @@
+"""Writes a file whole or not at all: a reader, or a machine that goes down, finds the old one or the new one."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from outrider_wire.errors import ConfigError
+
+
+def write_whole(path: Path, data: bytes, *, instead_of: bytes | None = None) -> None:
+    """Put a file into its place, by way of one beside it that is synced first; its mode and a link to it stay.
+
+    `instead_of` is what is believed to be there: where it is something else by now, nothing is written.
+    Raises ConfigError.
+    """
+    try:
+        _write(path.resolve(), data, instead_of)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _write(path: Path, data: bytes, instead_of: bytes | None) -> None:
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(handle, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if instead_of is not None and path.read_bytes() != instead_of:
+            raise ConfigError(f"{path}: was changed by somebody else meanwhile; nothing was written")
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """The name itself must be on disk, too."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
