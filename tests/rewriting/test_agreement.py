@@ -1,5 +1,6 @@
 """What the rewriter writes is what the others read: the sidecar's settings, the image, ECS and the page of options."""
 
+import ast
 import json
 import re
 import tomllib
@@ -9,7 +10,7 @@ import pytest
 from task_definitions import complaints, ec2, fargate, options
 
 from outrider_cdk.rewriting import guard
-from outrider_cdk.rewriting.checks import CHECKS
+from outrider_cdk.rewriting.checks import ACCEPTABLE, CHECKS
 from outrider_cdk.rewriting.options import VERSION
 from outrider_cdk.rewriting.settings import NAMES, OFF, nearest
 from outrider_cdk.rewriting.sidecar import HEALTH_CHECK, JOURNAL_DIR
@@ -77,3 +78,22 @@ def test_every_check_is_in_the_table() -> None:
         for name in re.findall(r"^def (check_\w+)\(", path.read_text(), re.MULTILINE)
     }
     assert written - {check.__name__ for check in CHECKS} == {"check_service"}
+
+
+def codes_of(path: Path) -> set[str]:
+    """The codes in calls that make a problem: the second argument, or the one called `code`."""
+    found = set()
+    for call in ast.walk(ast.parse(path.read_text())):
+        if isinstance(call, ast.Call) and re.search(r"\b_?(error|warning|note|Problem)\b", ast.unparse(call.func)):
+            values = [*call.args[1:2], *(word.value for word in call.keywords if word.arg == "code")]
+            found |= {value.value for value in values if isinstance(value, ast.Constant)}
+    return found
+
+
+def test_the_page_explains_every_code() -> None:
+    """Whatever the rewriter may say is in docs/deploy.md, and what may be accepted is marked there."""
+    told = set().union(*(codes_of(path) for path in (ROOT / "cdk/outrider_cdk/rewriting").rglob("*.py")))
+    page = (ROOT / "docs/deploy.md").read_text().partition("## What it says")[2]
+    assert len(told) > 50
+    assert told - set(re.findall(r"`([a-z0-9-]+)`", page)) == set()
+    assert set(re.findall(r"`([a-z0-9-]+)` \*", page)) == ACCEPTABLE
