@@ -125,7 +125,7 @@ def assemble(settings: TaskSettings, owner: str, children: Children, note: Note)
     note("network, services")
     paused = task.pause.finish()
     for container in task.listed:
-        task.prepare(container, pid_namespace=f"/proc/{paused}/ns/pid")
+        task.prepare(container, pid_namespace=f"/proc/{paused}/ns/pid" if settings.shared_pids else "")
     note("containers laid out")
     return task
 

@@ -77,6 +77,8 @@ def complete(
 
 def complete_sidecar(sidecar: ContainerSettings, task: TaskSettings) -> ContainerSettings:
     """The sidecar's settings with its own environment and its journal volume; what the user set wins."""
+    if task.as_defined:
+        return sidecar
     env = {
         "OUTRIDER_COLLECTOR_URL": collector_url() if task.collector_command else "",
         "OUTRIDER_TOKEN": task.token,

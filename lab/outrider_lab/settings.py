@@ -72,6 +72,8 @@ class TaskSettings(Struct, frozen=True):
     `sidecar` None makes an unguarded task, `collector_command` empty one without a collector. The sidecar is
     started again `restart_delay_s` after it ended, while the main container lives. `ready_timeout_s` is how long
     the main container waits for the sidecar's ready file (0: not at all); `late_sidecar` starts the sidecar last.
+    `shared_pids` False gives each container a PID namespace of its own, as without `pidMode: task`. `as_defined` adds
+    nothing to the sidecar's settings: neither environment nor journal.
     """
 
     main: ContainerSettings = ContainerSettings(name=MAIN)
@@ -87,6 +89,8 @@ class TaskSettings(Struct, frozen=True):
     stop_timeout_s: float = 10.0
     heartbeat_s: float = 1.0
     journal_size_bytes: int = 64 << 20
+    shared_pids: bool = True
+    as_defined: bool = False
 
 
 def guarded_task(
