@@ -1,6 +1,5 @@
 """What the documents point to is there, and they hold nothing that belongs to one machine."""
 
-import json
 import re
 import subprocess
 import sys
@@ -95,15 +94,3 @@ def test_the_commands_print_what_the_readme_says() -> None:
     table = re.findall(r"^\| `outrider (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert table
     assert not [name for name in table if name not in shown]
-
-
-def test_the_task_definition_gives_the_sidecar_what_it_needs_and_the_others_nothing() -> None:
-    """The example is JSON, shares the PID namespace, and keeps SYS_PTRACE and the journal to the sidecar."""
-    (example,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "operations.md").read_text(), re.DOTALL)
-    task = json.loads(example)
-    sidecar, *others = task["containerDefinitions"]
-    assert task["pidMode"] == "task"
-    assert sidecar["linuxParameters"]["capabilities"]["add"] == ["SYS_PTRACE"]
-    assert sidecar["healthCheck"]["command"] == ["CMD", "outrider", "health"]
-    assert not sidecar["essential"]
-    assert not [other for other in others if {"linuxParameters", "mountPoints"} & other.keys()]

@@ -54,6 +54,16 @@ def test_the_sidecar_reads_its_settings(name: str) -> None:
     assert settings.journal_dir == sidecar["mountPoints"][0]["containerPath"]
 
 
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_sidecar_has_what_it_needs_and_the_others_nothing(name: str) -> None:
+    """SYS_PTRACE and the journal are the sidecar's alone, and its end is not the task's."""
+    task = read(name, "after")
+    *others, sidecar = task["containerDefinitions"]
+    assert task["pidMode"] == read(name, "before").get("pidMode", "task")
+    assert sidecar["linuxParameters"]["capabilities"]["add"] == ["SYS_PTRACE"] and not sidecar["essential"]
+    assert not [word for word in ("SYS_PTRACE", "outrider-journal", "OUTRIDER_") if word in json.dumps(others)]
+
+
 def test_the_template_is_guarded_in_its_text() -> None:
     """Every line of it is there unchanged and in order, comments and short tags included; what came in is ours."""
     before, after = cloudformation.BEFORE.splitlines(), cloudformation.after().splitlines()
