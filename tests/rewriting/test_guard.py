@@ -266,3 +266,13 @@ def test_a_task_role_is_enough_to_enrol() -> None:
     """Without a token nothing is read from a secret."""
     made = sidecar_of(guard(fargate(taskRoleArn=TASK_ROLE), options(token_secret="")))
     assert "secrets" not in made
+
+
+def test_what_names_the_sidecar_that_is_gone_is_told_of() -> None:
+    """Somebody's own dependency on it stays, and is a warning: ECS would refuse the definition."""
+    after = guard(fargate(), options()).definition
+    app, sidecar = after["containerDefinitions"]
+    waiting = {**app, "dependsOn": [{"containerName": "outrider", "condition": "HEALTHY"}]}
+    bare = unguard({**after, "containerDefinitions": [waiting, sidecar]})
+    assert [(p.code, p.path) for p in bare.problems] == [("left-behind", ("containerDefinitions", 0, "dependsOn", 0))]
+    assert bare.definition["containerDefinitions"] == [waiting]

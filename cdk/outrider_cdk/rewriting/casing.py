@@ -10,6 +10,7 @@ from typing import Any, Final
 from outrider_cdk.rewriting.edits import Append, Delete, Edit, Insert, Replace
 from outrider_cdk.rewriting.problems import Path
 from outrider_cdk.rewriting.shapes import is_intrinsic
+from outrider_cdk.rewriting.wrapping import DEPTH
 
 _FREE_FORM: Final = ("dockerLabels", "options", "driverOpts", "labels")
 """Fields whose value is a map with keys of its own (API names)."""
@@ -77,21 +78,22 @@ def _edit_to_template(edit: Edit) -> Edit:
             return Delete(path_to_template(path))
 
 
-def _renamed(value: Any, rename: Callable[[str], str]) -> Any:
-    """The value with every key renamed, down to free-form maps and intrinsic functions.
+def _renamed(value: Any, rename: Callable[[str], str], level: int = 0) -> Any:
+    """The value with every key renamed, down to free-form maps, intrinsic functions and the deepest level that is read.
 
     Two keys may come to the same name (`Name` beside `name`): the one that is spelt as the side it comes from spells it
     wins, for the other means nothing there.
     """
+    if level > DEPTH:
+        return value
     if isinstance(value, list):
-        return [_renamed(entry, rename) for entry in value]
+        return [_renamed(entry, rename, level + 1) for entry in value]
     if not isinstance(value, dict) or is_intrinsic(value):
         return value
     made: dict[str, Any] = {}
     for key, entry in value.items():
-        name = rename(key)
+        name = rename(key) if isinstance(key, str) else key
         if name != key or name not in made:
-            made[name] = (
-                entry if api_name(key) in _FREE_FORM and isinstance(entry, Mapping) else _renamed(entry, rename)
-            )
+            free = isinstance(key, str) and api_name(key) in _FREE_FORM and isinstance(entry, Mapping)
+            made[name] = entry if free else _renamed(entry, rename, level + 1)
     return made

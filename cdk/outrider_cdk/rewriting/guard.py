@@ -52,13 +52,7 @@ def guard(definition: Any, options: GuardOptions) -> Rewritten:
 def _below(root: Path, problems: Iterable[Problem]) -> Iterable[Problem]:
     """The problems with paths from the document's root."""
     for problem in problems:
-        yield Problem(
-            path=root + problem.path,
-            code=problem.code,
-            severity=problem.severity,
-            says=problem.says,
-            remedy=problem.remedy,
-        )
+        yield replace(problem, path=root + problem.path)
 
 
 def _edits(root: Path, task: Mapping[str, Any], options: GuardOptions) -> list[Edit]:

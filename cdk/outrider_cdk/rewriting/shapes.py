@@ -7,11 +7,17 @@ only; they are never taken for what they are not.
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from outrider_cdk.rewriting.problems import Path
+
 Json = Any
 """Whatever json.loads returns."""
 
 NO_VALUE: Final = {"Ref": "AWS::NoValue"}
 """CloudFormation leaves a property out that has this value."""
+
+
+LONGEST_COMMAND: Final = 20_000
+"""Characters of one command that are looked at."""
 
 
 def is_intrinsic(value: Json) -> bool:
@@ -66,3 +72,16 @@ def words_of(container: Mapping[str, Json]) -> list[str]:
     return [
         word for field in ("entryPoint", "command") for word in as_list(container.get(field)) if isinstance(word, str)
     ]
+
+
+def commands_of(container: Mapping[str, Json], at: Path = ()) -> Iterator[tuple[Path, str]]:
+    """What the definition has the container run, and where it says so: each field's words in one line, bounded."""
+    health = as_object(container.get("healthCheck"))
+    for path, words in (
+        (("entryPoint",), container.get("entryPoint")),
+        (("command",), container.get("command")),
+        (("healthCheck", "command"), health.get("command")),
+    ):
+        text = " ".join(word for word in as_list(words) if isinstance(word, str))
+        if text:
+            yield (*at, *path), text[:LONGEST_COMMAND]

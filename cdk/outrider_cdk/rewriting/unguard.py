@@ -1,13 +1,13 @@
 """Taking the sidecar out again: what guarding changed is put back, and nothing else is touched."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from outrider_cdk.rewriting.edits import Delete, Edit, Replace, apply
+from outrider_cdk.rewriting.edits import Delete, Edit, Replace, apply, value_at
 from outrider_cdk.rewriting.guard import Rewritten
 from outrider_cdk.rewriting.ours import APPENDED, Before, Undo, find_sidecar, others_of, undo_of
-from outrider_cdk.rewriting.problems import Path, Problem
-from outrider_cdk.rewriting.shapes import as_list
+from outrider_cdk.rewriting.problems import Path, Problem, error, warning
+from outrider_cdk.rewriting.shapes import as_list, as_object, as_text, containers_of
 from outrider_cdk.rewriting.wrapping import locate
 
 
@@ -26,12 +26,14 @@ def unguard(definition: Any) -> Rewritten:
         path = (*root, "containerDefinitions", found[0], "dockerLabels")
         return Rewritten(definition, problems=(_unreadable(path, error),))
     edits = tuple(_edits(root, task, found[0], undo))
-    return Rewritten(apply(definition, edits), edits)
+    bare = apply(definition, edits)
+    left = tuple(_left_behind(root, value_at(bare, root), as_text(found[1].get("name")), undo.volume))
+    return Rewritten(bare, edits, left)
 
 
 def _edits(root: Path, task: Mapping[str, Any], place: int, undo: Undo) -> list[Edit]:
     """The surroundings first, the sidecar last: places of containers hold until then."""
-    name = as_list(task["containerDefinitions"])[place].get("name")
+    name = task["containerDefinitions"][place].get("name")
     edits: list[Edit] = []
     for index, container in others_of(task):
         before = undo.depends.get(str(container.get("name")))
@@ -67,11 +69,22 @@ def _put_back(at: Path, before: Before) -> Edit:
     return Replace(at, before[0]) if before else Delete(at)
 
 
-def _unreadable(path: Path, error: ValueError) -> Problem:
-    return Problem(
-        path=path,
-        code="undo-unreadable",
-        severity="error",
-        says=f"What was there before cannot be told: {error}.",
-        remedy="Take out the container, its volume and pidMode by hand, or go back to the revision before.",
-    )
+def _left_behind(root: Path, bare: Mapping[str, Any], name: str, volume: str) -> Iterator[Problem]:
+    """What somebody has added since that names the sidecar or its volume: ECS will not take it any more."""
+    for index, container in containers_of(bare):
+        for field, key, gone in (
+            ("dependsOn", "containerName", name),
+            ("volumesFrom", "sourceContainer", name),
+            ("mountPoints", "sourceVolume", volume),
+        ):
+            for place, entry in enumerate(as_list(container.get(field))):
+                if gone and as_object(entry).get(key) == gone:
+                    says = f"This names {gone!r}, which is not there any more."
+                    path: Path = (*root, "containerDefinitions", index, field, place)
+                    yield warning(path, "left-behind", says, "Take it out by hand; it was not put in by the rewriter.")
+
+
+def _unreadable(path: Path, problem: ValueError) -> Problem:
+    says = f"What was there before cannot be told: {problem}."
+    remedy = "Take out the container, its volume and pidMode by hand, or go back to the revision before."
+    return error(path, "undo-unreadable", says, remedy)

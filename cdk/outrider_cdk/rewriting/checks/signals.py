@@ -15,7 +15,7 @@ from outrider_cdk.rewriting.checks.pid_mode import becomes_shared
 from outrider_cdk.rewriting.options import GuardOptions
 from outrider_cdk.rewriting.ours import others_of
 from outrider_cdk.rewriting.problems import Path, Problem, error, warning
-from outrider_cdk.rewriting.shapes import as_list, as_object
+from outrider_cdk.rewriting.shapes import commands_of
 
 _EVERYBODY: Final = re.compile(
     r"\bkillall5\b"
@@ -32,35 +32,19 @@ _BY_NAME: Final = re.compile(r"\b(?:pkill|killall)\s+(?!-0)")
 _IMAGES: Final = ("*phusion/baseimage*", "*phusion/passenger*")
 """Begin with my_init."""
 
-_LONGEST: Final = 20_000
-"""Characters of one command that are looked at."""
-
 
 def check_signals(task: Mapping[str, Any], _options: GuardOptions) -> Iterator[Problem]:
     """Refuse what would end the other containers; warn where they were within reach before."""
     new = becomes_shared(task)
     for index, container in others_of(task):
-        for path, text in _commands(container, (FIELD, index)):
-            if match := _EVERYBODY.search(text[:_LONGEST]):
+        for path, text in commands_of(container, (FIELD, index)):
+            if match := _EVERYBODY.search(text):
                 yield _everybody(path, match[0], new=new)
-            elif new and (match := _BY_NAME.search(text[:_LONGEST])):
+            elif new and (match := _BY_NAME.search(text)):
                 says = f"`{match[0].strip()}` reaches processes of that name in every container with pidMode task."
                 yield warning(path, "signals-by-name", says, "Signal a process by its pid, or add -P or -s to pkill.")
         if any(fnmatchcase(repository_of(container), known) for known in _IMAGES):
             yield _everybody((FIELD, index, "image"), "my_init", new=new)
-
-
-def _commands(container: Mapping[str, Any], at: Path) -> Iterator[tuple[Path, str]]:
-    """What the definition has the container run: each field's words in one line."""
-    health = as_object(container.get("healthCheck"))
-    for path, words in (
-        (("entryPoint",), container.get("entryPoint")),
-        (("command",), container.get("command")),
-        (("healthCheck", "command"), health.get("command")),
-    ):
-        text = " ".join(word for word in as_list(words) if isinstance(word, str))
-        if text:
-            yield (*at, *path), text
 
 
 def _everybody(path: Path, what: str, *, new: bool) -> Problem:
