@@ -1,6 +1,7 @@
 """The guard of a task or a host, put together: what `outrider run` starts."""
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -40,10 +41,10 @@ from outrider_wire.signing import SigningKey
 if TYPE_CHECKING:
     from outrider_sidecar.falco_output import FalcoSink
 
-FLUSH_S: Final = 4.0
-"""Longest that the end waits for the collector."""
+FLUSH_S: Final = 3.0
+"""Longest that the end waits for others: of the five seconds before SIGKILL, what ends before and after takes some."""
 FALCO_FLUSH_S: Final = 1.0
-"""Longest that it waits for those who take Falco's alerts."""
+"""Longest, of that, for those who take Falco's alerts."""
 
 
 class Prepared(Struct, frozen=True):
@@ -150,12 +151,13 @@ def _run_engine(prepared: Prepared, pipe_fd: int, heartbeat: Heartbeat) -> int:
     try:
         guard.run(pipe_fd)
     finally:
+        flush_until_s = time.monotonic() + FLUSH_S
         memory.keep(guard)
         if lists is not None:
             lists.stop()
         if falco is not None:
             falco.close(deadline_s=FALCO_FLUSH_S)
-        shipping.flush(FLUSH_S)
+        shipping.flush(max(flush_until_s - time.monotonic(), 0.0))
         journal.close()
         health.remove()
     return 0

@@ -62,6 +62,8 @@ BUSY_WAIT_S: Final = 0.01
 TICK_S: Final = 0.01
 SWITCH_S: Final = 0.001
 """A sensor's thread waits at most so long for the interpreter: a socket may live no longer."""
+JOIN_S: Final = 0.5
+"""Longest that the end waits for all sensors' threads together."""
 MAX_PLACES: Final = 64
 """Most directories of programs watched besides the ordinary places, in each container."""
 
@@ -170,8 +172,9 @@ class Guard:
         threads = self._start_threads(pipe_fd)
         self._loop()
         self.engine.flush()
+        join_until_s = time.monotonic() + JOIN_S
         for thread in threads:
-            thread.join(timeout=1.0)
+            thread.join(timeout=max(join_until_s - time.monotonic(), 0.0))
 
     def take_lists(self, table: ListTable) -> None:
         """Have the collector's lists take the place of the earlier ones; in the engine's thread.

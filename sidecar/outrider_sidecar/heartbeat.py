@@ -27,7 +27,7 @@ class Slot(IntEnum):
     TRACER_READY = 5  # tracer: the value of TRACER_STARTS whose first look around is done
     LIBRARIES_WANTED = 6  # engine: exit stops should tell of mapped libraries
     STOPPING = 7  # supervisor: SIGTERM has come; 1 while guarding goes on, 2 when it is time to go
-    GUARDED = 8  # tracer: processes it sees now
+    GUARDED = 8  # tracer, or the engine where there is none: processes it sees now
     TRACED_THREADS = 9  # tracer
     EVENTS_LOST = 10  # tracer: events dropped since the first start, over all of its lives
     STOPS = 11  # tracer: ptrace stops handled in this life

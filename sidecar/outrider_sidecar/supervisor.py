@@ -49,6 +49,8 @@ QUICK_TICK_S: Final = 0.08
 READY_WAIT_S: Final = 3.0
 BACKOFF_FIRST_S: Final = 0.01
 BACKOFF_MOST_S: Final = 0.25
+DRAIN_S: Final = 4.5
+"""Longest that the end takes once guarding is over; five seconds later the task's SIGKILL comes."""
 STEADY_S: Final = 5.0
 """A child that lived this long starts anew without delay."""
 FAILED: Final = 70
@@ -305,7 +307,7 @@ def supervise(
     gate: Sight | None = None,
     command: Sequence[str] = (),
     stop_after_s: float = 25.0,
-    drain_s: float = 5.0,
+    drain_s: float = DRAIN_S,
 ) -> int:
     """Guard until SIGTERM (or the command's end), and give the exit code. Blocks; call it in the main thread.
 

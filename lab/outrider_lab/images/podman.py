@@ -33,6 +33,7 @@ PROGRAMS: Final = {
 }
 """Program to Debian package."""
 TIMEOUT_S: Final = 300.0
+ROOM_BYTES: Final = 4 << 30
 SAID: Final = 2000
 """Most characters of a failed command's output that are told of."""
 
@@ -45,12 +46,18 @@ def check_podman() -> None:
             raise Unavailable(f"{program} is missing", f"install the package {package}")
 
 
+def roomy_memory() -> Path | None:
+    """A file system in memory with room for a build, which the disk would make wait; None where there is none."""
+    folder = Path("/dev/shm")
+    return folder if os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > ROOM_BYTES else None
+
+
 class Podman:
     """One store and all that runs from it. `shared` is a store that is only read. Leaving it takes all of it away."""
 
     def __init__(self, *, shared: Path | None = None, folder: Path | None = None) -> None:
         self._temporary = folder is None
-        self.folder = folder or Path(tempfile.mkdtemp(prefix="outrider-podman-"))
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="outrider-podman-", dir=roomy_memory()))
         self.cgroup = f"/outrider-image-{os.getpid()}-{self.folder.name[-8:]}"
         self.seccomp = self.folder / "seccomp.json"
         self._environment = {**os.environ, **self._configure(shared)}

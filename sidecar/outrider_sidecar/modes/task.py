@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Final
 
+from outrider_sidecar.guard import Guard
+from outrider_sidecar.heartbeat import Slot
 from outrider_sidecar.linux import procfs
 from outrider_sidecar.linux.sock_diag import SocketTable, probe_sock_diag
 from outrider_sidecar.modes import Ground, Parts, Within, is_available, make_selecting
@@ -46,15 +48,34 @@ def task_parts(ground: Ground, capabilities: tuple[Capability, ...]) -> Parts:
 
     def enter() -> Within:
         selecting = make_selecting(selection)
+        counting = (Counting().chore,) if tracer is None else ()
         return Within(
             guest_ns=ground.own_mnt_ns,
             sensors=_sensors(ground, capabilities, untraced, traced=tracer is not None),
-            chores=(Naming(settings.metadata_uri).chore, selecting.chore),
+            chores=(Naming(settings.metadata_uri).chore, selecting.chore, *counting),
             begin=selecting.begin,
             status=lambda guard: selecting.status() | {"excluded": [c.label for c in guard.containers.excluded()]},
         )
 
     return Parts(tracer=tracer, enter=enter, stop_after_s=max(settings.stop_timeout_s - SPARED_S, 0.0))
+
+
+class Counting:
+    """Says how many processes are guarded where no tracer counts them: a stopping task is guarded while there is one.
+
+    ECS's pause process outlives everybody and does not count; where process 1 is the application itself it does.
+    """
+
+    def __init__(self) -> None:
+        self._pause_ns = 0
+
+    def chore(self, guard: Guard) -> None:
+        """Count the living."""
+        living = guard.tree.living()
+        first_ns = next((process.mnt_ns for process in living if process.id.pid == 1), 0)
+        if first_ns and any(process.mnt_ns not in (0, first_ns) for process in living):
+            self._pause_ns = first_ns
+        guard.heartbeat[Slot.GUARDED] = len(living) - (self._pause_ns != 0 and self._pause_ns == first_ns)
 
 
 def _tracer(ground: Ground, untraced: UntracedContainers | None) -> TracerOptions:
