@@ -27,7 +27,7 @@ lint: $(VENV)/.installed
 	$(BIN)/lint-imports --no-cache
 
 test: setup lint
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@bash scripts/test.sh $(PYTEST_ARGS)
 
 # The long versions of short tests: a hundred kills, a hundred attacks followed by a kill.
 test-slow: setup

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from databases import database_url, postgres
@@ -9,6 +10,13 @@ from databases import database_url, postgres
 __all__ = ["database_url", "postgres"]
 
 NO_SKIPS = "OUTRIDER_NO_SKIPS"
+SIDE_BY_SIDE = frozenset(
+    "api arming collector constructs decode docs engine enrolment export falco_output fields files identity inject journal"
+    " lake lists rewriting rule_tools rules rules_language sidecar wire world".split()
+)
+"""Folders whose tests mind nothing that runs beside them: `make test` runs them two at a time."""
+ALONE = ("lab", "slow")
+"""Marks of tests that are by themselves all the same."""
 EXCUSED = ("shared data", "no accelerator")
 """Reasons that begin so are of the machine's kind, not of a missing install step."""
 
@@ -43,3 +51,12 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
     report = yield
     fail_on_skip(report)
     return report
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what may run beside other tests by the folder it is in."""
+    here = Path(__file__).parent
+    for item in items:
+        folder = item.path.relative_to(here).parts[0]
+        if folder in SIDE_BY_SIDE and not any(item.get_closest_marker(mark) for mark in ALONE):
+            item.add_marker("side_by_side")

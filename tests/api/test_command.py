@@ -17,6 +17,7 @@ def run(stand: Stand, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     """Runs `outrider findings` with the triage token; exit code and what was said."""
     monkeypatch.setenv("OUTRIDER_COLLECTOR_URL", stand.url)
     monkeypatch.setenv("OUTRIDER_TOKEN", stand.tokens["triage"])
+    monkeypatch.setenv("COLUMNS", "160")
 
     def command(*words: str) -> tuple[int, str]:
         capsys.readouterr()
