@@ -38,6 +38,8 @@ def inject_file(arguments: argparse.Namespace, source: str) -> int:
         line = 0 if error.line else document.line_of(error.path)
         raise ConfigError(_sentence(name, line, f"{show_path(error.path)} {error.says}", error.remedy)) from error
     _say(arguments, name, document, plan)
+    if wish.options is not None and plan.edits and not _is_undone_exactly(document, changed):
+        print(f"{name}: warning: --remove will give the same meaning back, but not every byte", file=sys.stderr)
     if arguments.json:
         print(json.dumps(report(name, document, plan, changed), indent=2))
     if plan.refused:
@@ -45,6 +47,17 @@ def inject_file(arguments: argparse.Namespace, source: str) -> int:
     if not arguments.check:
         _put_out(arguments, source, data, document, changed)
     return NOT_GUARDED if arguments.check and plan.edits else 0
+
+
+def _is_undone_exactly(document: Document, changed: Document) -> bool:
+    """Whether taking the sidecar out gives every byte back; of one that is guarded before, there is none to ask for."""
+    remove = Wish(options=None)
+    if plan_document(document.value, remove).edits:
+        return True
+    try:
+        return edited(changed, plan_document(changed.value, remove).edits).text == document.text
+    except Uneditable:
+        return False
 
 
 def report(name: str, document: Document, plan: Plan, changed: Document) -> dict[str, Any]:

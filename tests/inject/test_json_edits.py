@@ -15,7 +15,7 @@ from outrider_cdk.editing.plain import to_plain
 from outrider_cdk.rewriting.edits import Append, Delete, Insert, Replace, apply
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(DOCUMENTS, st.integers(0, 2**32))
 def test_what_is_added_is_taken_away_to_the_byte(value: dict[str, Any], seed: int) -> None:
     """For random documents in random formatting, adding and removing gives the same bytes."""
@@ -29,7 +29,7 @@ def test_what_is_added_is_taken_away_to_the_byte(value: dict[str, Any], seed: in
     assert edited(changed, undoing(value, edits)).to_bytes() == data
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(DOCUMENTS, st.integers(0, 2**32))
 def test_any_edit_says_in_text_what_it_says_in_values(value: dict[str, Any], seed: int) -> None:
     """What the edited text says is what the edits make of the value."""
@@ -39,7 +39,7 @@ def test_any_edit_says_in_text_what_it_says_in_values(value: dict[str, Any], see
     assert json.loads(changed.to_bytes()) == apply(value, edits)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.one_of(st.text(max_size=40), st.text('{}[]",:\\ \n\t0123456789.eE+-truefalsn', max_size=40)))
 def test_a_text_is_json_or_refused(text: str) -> None:
     """The scanner reads what Python's reads, and refuses the rest with its one error."""

@@ -13,7 +13,7 @@ from outrider_cdk.editing import Uneditable, Unreadable, edited, read_document, 
 from outrider_cdk.rewriting.edits import Append, Edit, Insert, Replace, apply, value_at
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(DOCUMENTS, st.integers(0, 2**32))
 def test_what_is_added_is_taken_away_to_the_byte(value: dict[str, Any], seed: int) -> None:
     """For random documents in random block and flow styles with comments, adding and removing gives the same bytes."""
@@ -28,7 +28,7 @@ def test_what_is_added_is_taken_away_to_the_byte(value: dict[str, Any], seed: in
     assert edited(changed, undoing(value, edits)).to_bytes() == data
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(DOCUMENTS, st.integers(0, 2**32))
 def test_any_edit_says_in_text_what_it_says_in_values(value: dict[str, Any], seed: int) -> None:
     """What the edited text says is what the edits make of the value."""
@@ -173,7 +173,7 @@ def test_bad_yaml_is_refused_with_its_place(data: bytes, says: str) -> None:
     assert says in str(caught.value)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.one_of(st.text(max_size=40), st.text("ab:-?&*!|>'\"{}[],# \n\r\t%@~<", max_size=40)))
 def test_a_text_is_yaml_or_refused(text: str) -> None:
     """Whatever a text is, it is read or refused; what is read without tags says what PyYAML says."""

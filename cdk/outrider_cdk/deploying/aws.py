@@ -39,9 +39,9 @@ def ecs_client(*, region: str = "", endpoint: str = "", profile: str = "") -> Cl
     from botocore.exceptions import BotoCoreError
 
     try:
-        session = boto3.Session(region_name=region or None, profile_name=profile or None)
+        session = boto3.Session(profile_name=profile) if profile else boto3
         settings = Config(retries={"max_attempts": ATTEMPTS, "mode": "adaptive"})
-        return session.client("ecs", endpoint_url=endpoint or None, config=settings)
+        return session.client("ecs", region_name=region or None, endpoint_url=endpoint or None, config=settings)
     except (BotoCoreError, ValueError) as error:
         raise Unavailable(str(error), "set AWS_REGION and AWS_PROFILE, or give --region and --profile") from error
 

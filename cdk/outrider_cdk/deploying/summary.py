@@ -26,7 +26,9 @@ def line(row: Row) -> str:
     who = f"{row.cluster}/{row.service}" if row.service else short(row.definition)
     who = f"{row.cluster}: {who}" if row.cluster and not row.service else who
     parts = [f"{row.outcome:<10} {who}"]
-    parts += [f"({short(row.definition)} -> {short(row.registered)})"] if row.registered else []
+    change = f"{short(row.definition)} -> {short(row.registered)}"
+    if row.registered:
+        parts = [*parts, f"({change})"] if row.service else [f"{row.outcome:<10} {change}"]
     parts += [f"deployment {row.deployment}"] if row.deployment else []
     return " ".join(parts) + (f": {row.why}" if row.why else "")
 
