@@ -10,34 +10,13 @@ from databases import database_url, postgres
 __all__ = ["database_url", "postgres"]
 
 NO_SKIPS = "OUTRIDER_NO_SKIPS"
-SIDE_BY_SIDE = frozenset(
-    [
-        "api",
-        "arming",
-        "collector",
-        "constructs",
-        "decode",
-        "docs",
-        "engine",
-        "enrolment",
-        "export",
-        "falco_output",
-        "fields",
-        "files",
-        "identity",
-        "inject",
-        "journal",
-        "lake",
-        "lists",
-        "rewriting",
-        "rule_tools",
-        "rules",
-        "rules_language",
-        "sidecar",
-        "wire",
-        "world",
-    ]
-)
+# fmt: off
+SIDE_BY_SIDE = frozenset({
+    "api", "arming", "collector", "constructs", "decode", "docs", "engine", "enrolment", "export",
+    "falco_output", "fields", "files", "identity", "inject", "journal", "lake", "lists", "rewriting",
+    "rule_tools", "rules", "rules_language", "sidecar", "wire", "world",
+})
+# fmt: on
 """Folders whose tests mind nothing that runs beside them: `make test` runs them two at a time."""
 ALONE = ("lab", "slow")
 """Marks of tests that are by themselves all the same."""
