@@ -1,6 +1,6 @@
 """`GuardAspect`: every task definition below a construct is guarded, whoever made it; `GuardedOne` is for a single one.
 
-Aspects come last but for those that only read, so that containers and tags which other aspects add are seen.
+They come after other aspects, so that tags which those set count; containers may be added until the very end.
 """
 
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from typing import Final
 import jsii
 from aws_cdk import Annotations, IAspect
 from aws_cdk import aws_ecs as ecs
-from constructs import IConstruct
 
+from constructs import IConstruct
 from outrider_cdk.constructs.choices import Choices
 from outrider_cdk.constructs.definition import construct_of
 from outrider_cdk.constructs.guarding import NAME, Guard
@@ -32,7 +32,7 @@ class GuardedOne:
     def visit(self, node: IConstruct) -> None:
         """Called for each construct at and below the definition's."""
         if isinstance(node, ecs.CfnTaskDefinition):
-            self._guard.apply()
+            self._guard.prepare()
             look_at(self._guard)
 
 
@@ -64,7 +64,7 @@ class GuardAspect:
             return
         made = Guard(node, self.choices)
         self.guards.append(made)
-        made.apply()
+        made.prepare()
         look_at(made)
 
     def _why_not(self, tags: Mapping[str, str]) -> str:

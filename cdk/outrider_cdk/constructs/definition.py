@@ -2,18 +2,22 @@
 
 Facts that shape this file:
 
-- At the time of aspects a definition's properties are resolved with `Stack.resolve`; they have the API's names. What
-  somebody put in by `add_property_override` is not among them and cannot be seen.
+- `Stack.resolve` gives a definition's properties with the API's names. What somebody put in by
+  `add_property_override` is not among them and cannot be seen.
+- CDK remembers what a lazy value was the first time that it was resolved. Were a definition resolved in an aspect,
+  containers and variables that other aspects add afterwards would be lost without a word. So it is read when CDK itself
+  resolves it, after all aspects: a lazy `PidMode` is how we learn of that moment.
 - A reference to another stack becomes an import only where its token is still one. So resolved values are for judging;
   what is written into the template gets the tokens again, found by the identity of the value they resolved to.
-- An override beyond the end of the list of containers is one container more. Were another one added afterwards, the two
-  would be mixed: `last_look` makes sure that none was.
+- An override beyond the end of the list of containers is one container more; overrides that are made while a resource
+  is being resolved are still in it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from aws_cdk import Stack, Token
+import jsii
+from aws_cdk import IStableStringProducer, Lazy, Stack, Token
 from aws_cdk import aws_ecs as ecs
 
 from outrider_cdk.rewriting import Append, Edit, Insert, Replace
@@ -67,15 +71,21 @@ def construct_of(definition: ecs.CfnTaskDefinition) -> ecs.TaskDefinition | None
     return above if isinstance(above, ecs.TaskDefinition) else None
 
 
-def read(definition: ecs.CfnTaskDefinition) -> Json:
-    """The definition as it is now, with the API's names; intrinsic functions for what is known at deployment."""
-    resolved = Stack.of(definition).resolve(definition._cfn_properties)
-    return {key: value for key, value in resolved.items() if value is not None}
+@jsii.implements(IStableStringProducer)
+class Moment:
+    """A lazy `PidMode` that is what it was, and has something done when CDK asks for it."""
 
+    def __init__(self, definition: ecs.CfnTaskDefinition, then: Callable[[Json], None]) -> None:
+        """`then` is given the definition, once."""
+        self._definition, self._then = definition, then
+        self._pid_mode = definition.pid_mode
+        definition.pid_mode = Lazy.string(self)
 
-def count_containers(definition: ecs.CfnTaskDefinition) -> int:
-    """How many containers it has of its own, without what was put in by overrides."""
-    return len(as_list(Stack.of(definition).resolve(definition.container_definitions)))
+    def produce(self) -> str | None:
+        """Called by CDK when it resolves the resource."""
+        resolved = Stack.of(self._definition).resolve({**self._definition._cfn_properties, "pidMode": self._pid_mode})
+        self._then({key: value for key, value in resolved.items() if value is not None})
+        return self._pid_mode
 
 
 def change(

@@ -6,14 +6,14 @@ from typing import Any, Final
 from aws_cdk import Annotations, RemovalPolicy, Stack
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_logs as logs
-from constructs import Construct
 
+from constructs import Construct
 from outrider_cdk.constructs.choices import Choices, Image, Secret, arn_of
-from outrider_cdk.constructs.definition import Tokens, change, construct_of, read
+from outrider_cdk.constructs.definition import Moment, Tokens, change, construct_of
 from outrider_cdk.constructs.fargate import check_fargate
 from outrider_cdk.rewriting import AwsLogs, GuardOptions, Problem, guard, show_path
+from outrider_cdk.rewriting.options import Logging
 from outrider_cdk.rewriting.ours import find_sidecar
-from outrider_cdk.rewriting.shapes import as_list, as_object
 
 NAME: Final = "OutriderGuard"
 LOG: Final = "OutriderLog"
@@ -29,7 +29,7 @@ NO_ROLE: Final = (
 
 
 class Guard(Construct):
-    """One guarded task definition. It does its work when the app is synthesised, when all containers are there.
+    """One guarded task definition. It does its work when the app is synthesised, after all aspects.
 
     `problems` and `sidecar` are known from then on; `log_group` is the one that it made, where it made one.
     """
@@ -43,30 +43,36 @@ class Guard(Construct):
         self.problems: tuple[Problem, ...] = ()
         self.sidecar: Mapping[str, Any] = {}
         self.log_group = choices.log_group
-        self.containers: int | None = None
-        """How many containers were there when the sidecar was put behind them; None where it was not."""
+        self._image = self._image_arm64 = ""
 
-    def apply(self) -> None:
-        """Judge the definition as it is now, say what is to be said, and guard it unless something forbids it."""
-        if self.containers is not None:
+    def prepare(self) -> None:
+        """What must be there before CDK resolves anything: rights, a log group, names of images. Once."""
+        if self._image:
             return
-        before = read(self.definition)
+        self._image = self._name_of(self.choices.image)
+        self._image_arm64 = self._name_of(self.choices.image_arm64) if self.choices.image_arm64 else ""
+        if self.log_group is None and self.construct is not None and not _logs_somewhere(self.construct):
+            self.log_group = log_group_of(Stack.of(self))
+        self._grant()
+        Moment(self.definition, self._guard)
+
+    def _guard(self, before: Mapping[str, Any]) -> None:
+        """Judge the definition, say what is to be said, and guard it unless something forbids it."""
         tokens = Tokens(Stack.of(self))
         tokens.remember_logging(before, self.construct)
-        options = self._options(before, tokens)
+        options = self._options(tokens)
         if self.construct is not None:
             before = {"executionRoleArn": ROLE_TO_COME, **before}
         rewritten = guard(before, options)
-        self.problems = tuple(each for each in rewritten.problems if not self._answers(each))
-        for problem in (*self.problems, *check_fargate(before, options)):
+        judged = (*rewritten.problems, *check_fargate(before, options))
+        self.problems = tuple(each for each in judged if not self._answers(each))
+        for problem in self.problems:
             annotate(self.construct or self.definition, problem)
         if rewritten.refused:
             return
         found = find_sidecar(rewritten.definition)
         self.sidecar = found[1] if found is not None else {}
-        self.containers = len(before["containerDefinitions"])
         change(self.definition, before, rewritten.edits, tokens)
-        self._grant()
 
     def _answers(self, problem: Problem) -> bool:
         """Whether a note asks for what the construct sees to, or looks at in the services."""
@@ -75,29 +81,26 @@ class Guard(Construct):
             code in SEEN_TO or (code in KNOWN and self.choices.collector is not None)
         )
 
-    def _options(self, before: Mapping[str, Any], tokens: Tokens) -> GuardOptions:
+    def _options(self, tokens: Tokens) -> GuardOptions:
         choices = self.choices
         token = choices.enrolment_token
         return GuardOptions(
-            image=tokens.resolve(self._name_of(choices.image)),
-            image_arm64=tokens.resolve(self._name_of(choices.image_arm64)) if choices.image_arm64 else "",
+            image=tokens.resolve(self._image),
+            image_arm64=tokens.resolve(self._image_arm64),
             collector_url=tokens.resolve(choices.url),
             token_secret=tokens.resolve(arn_of(token)) if token is not None else "",
-            log=self._log(before, tokens),
+            log=self._log(tokens),
             settings={name: tokens.resolve(value) for name, value in choices.settings.items()},
             secrets={name: tokens.resolve(arn_of(secret)) for name, secret in choices.secrets.items()},
             **choices.plain(),
         )
 
-    def _log(self, before: Mapping[str, Any], tokens: Tokens) -> Any:
-        """To the group that was given; else where the app's goes; else to a group of ours, one for each stack."""
-        containers = [as_object(each) for each in as_list(before.get("containerDefinitions"))]
+    def _log(self, tokens: Tokens) -> Logging:
+        """To the group that was given or made, else where the app's goes."""
         if self.log_group is None:
-            if any("logConfiguration" in each for each in containers) or self.construct is None:
-                return "same"
-            self.log_group = log_group_of(Stack.of(self))
-        stack = Stack.of(self.log_group)
-        return AwsLogs(group=tokens.resolve(self.log_group.log_group_name), region=tokens.resolve(stack.region))
+            return "same"
+        region = Stack.of(self.log_group).region
+        return AwsLogs(group=tokens.resolve(self.log_group.log_group_name), region=tokens.resolve(region))
 
     def _name_of(self, image: Image) -> str:
         """The image's name; images of CDK's own give the task the right to pull them."""
@@ -122,6 +125,11 @@ class Guard(Construct):
             secret.grant_read(role)  # reads this one secret, to put it into the sidecar's environment
         if self.log_group is not None:
             self.log_group.grant_write(role)  # opens streams in this one group, and writes to them
+
+
+def _logs_somewhere(construct: ecs.TaskDefinition) -> bool:
+    """Whether one of its containers has a log that the sidecar can share."""
+    return any(container.log_driver_config is not None for container in construct._containers)
 
 
 def log_group_of(stack: Stack) -> logs.ILogGroup:

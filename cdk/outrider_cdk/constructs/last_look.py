@@ -1,4 +1,4 @@
-"""A last look at an app before it is written: what only the services tell, and whether what was judged still holds."""
+"""A last look at an app before it is written: what only the services of guarded definitions tell."""
 
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -6,31 +6,27 @@ from weakref import WeakKeyDictionary
 import jsii
 from aws_cdk import Stack, Stage
 from aws_cdk import aws_ecs as ecs
-from constructs import IValidation
 
-from outrider_cdk.constructs.definition import count_containers
+from constructs import IValidation
 from outrider_cdk.constructs.guarding import Guard, annotate
 from outrider_cdk.rewriting.checks.elsewhere import check_service
 
 
 @jsii.implements(IValidation)
 class LastLook:
-    """Looks at the guarded definitions of one app or stage, and at its services, once for all."""
+    """Looks at the services of one app or stage, once for all of its guarded definitions."""
 
     def __init__(self, stage: Stage) -> None:
         self.guards: list[Guard] = []
         self._stage = stage
 
     def validate(self) -> list[str]:
-        """What must not be written at all, as CDK wants it told; what the services say is annotated."""
-        guarded = {_reference(guard.definition): guard for guard in self.guards if guard.containers is not None}
-        if not guarded:
-            return []
-        errors = [said for guard in guarded.values() for said in _late_containers(guard)]
-        for node in self._stage.node.find_all():
+        """Nothing that keeps the app from being written: what the services say is annotated, as errors and warnings."""
+        guarded = {_reference(guard.definition): guard for guard in self.guards if guard.sidecar}
+        for node in self._stage.node.find_all() if guarded else ():
             if isinstance(node, ecs.CfnService):
                 _look_at_service(node, guarded)
-        return errors
+        return []
 
 
 _LOOKS: WeakKeyDictionary[Stage, LastLook] = WeakKeyDictionary()
@@ -47,15 +43,6 @@ def look_at(guard: Guard) -> None:
         stage.node.add_validation(look)
     if guard not in look.guards:
         look.guards.append(guard)
-
-
-def _late_containers(guard: Guard) -> list[str]:
-    found = count_containers(guard.definition)
-    if found == guard.containers:
-        return []
-    now = f"{guard.containers} containers when it was guarded and has {found} now"
-    why = "an aspect with a priority over 900 adds some; give that a lower one"
-    return [f"Outrider: {guard.node.path}: the task had {now}: {why}. [late-container]"]
 
 
 def _look_at_service(service: ecs.CfnService, guarded: dict[str, Guard]) -> None:
