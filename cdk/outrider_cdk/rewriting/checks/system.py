@@ -29,7 +29,7 @@ def check_system(task: Mapping[str, Any], options: GuardOptions) -> Iterator[Pro
 
 def check_platform(task: Mapping[str, Any], options: GuardOptions) -> Iterator[Problem]:
     """What is known of the places where tasks run."""
-    path = ("requiresCompatibilities",)
+    path = ("requiresCompatibilities",) if "requiresCompatibilities" in task else ()
     kind = platform_of(task, options)
     if kind == "fargate":
         says = "pidMode task needs Fargate's platform version 1.4.0 or later, which the service or RunTask names."
