@@ -20,6 +20,7 @@ BENCHES: Final = (
     ("signals", "Signals, timers and threads under guard"),
     ("nginx", "A web server under load"),
     ("footprint", "What the sidecar itself takes"),
+    ("image", "The sidecar's image"),
     ("latency", "From what happened to who knows it"),
     ("network", "Owners of connections"),
     ("files", "The file watch"),

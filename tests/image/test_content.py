@@ -13,6 +13,8 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from outrider_lab.images import Podman
 
+pytestmark = pytest.mark.timeout(600)
+
 LIMIT_BYTES = 80_000_000
 PROGRAMS = {"python", "python3", "python3.13", "outrider"}
 """All that can be started, links included."""

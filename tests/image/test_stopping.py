@@ -11,6 +11,8 @@ from outrider_lab.images import Pod, Podman
 from outrider_lab.images.pod import seconds_until_end
 from outrider_wire.findings import Finding
 
+pytestmark = pytest.mark.timeout(600)
+
 STOP_TIMEOUT_S = 10.0
 GUARDS_S = STOP_TIMEOUT_S - 5.0
 ENDS_WITHIN_S = 5.0

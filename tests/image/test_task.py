@@ -5,12 +5,16 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from outrider_lab.images import BASE, Pod, Podman
 from outrider_lab.images.memory import memory_of
 from outrider_lab.images.pod import LIMIT_MIB
 from outrider_lab.namespaces import CLONE_NEWNET, entered
 from outrider_lab.network import ATTACKER_ADDRESS
 from outrider_wire.findings import Finding
+
+pytestmark = pytest.mark.timeout(600)
 
 NEW_BINARY = "Execution:Runtime/NewBinaryExecuted"
 REVERSE_SHELL = "Execution:Runtime/ReverseShell"

@@ -31,9 +31,10 @@ POLL_S: Final = 0.02
 
 
 class Pod:
-    """`sidecar` is the image beside the victim, `memory_mib` its limit. Entering it starts all and waits for ready.
+    """`sidecar` is the image beside the victim. Entering it starts all and waits for ready.
 
-    `journal` is the host's folder of the journal; `stop_timeout_s` what the sidecar is told of its stopTimeout.
+    Without `start_sidecar` that one is for later. `journal` is the host's folder of the journal; `stop_timeout_s` what
+    the sidecar is told of its stopTimeout.
     """
 
     def __init__(
@@ -44,10 +45,10 @@ class Pod:
         stays: bool = False,
         stop_timeout_s: float = 30.0,
         environment: Mapping[str, str] | None = None,
-        capabilities: tuple[str, ...] = ("SYS_PTRACE",),
+        start_sidecar: bool = True,
     ) -> None:
         self._podman, self._image, self._stays = podman, sidecar, stays
-        self._capabilities = capabilities
+        self._is_guarded = start_sidecar
         self.name = f"task-{len(os.listdir(podman.folder))}-{time.monotonic_ns() % 10**9}"
         self.folder = podman.folder / self.name
         self.journal = self.folder / "journal"
@@ -82,8 +83,9 @@ class Pod:
             self._make_pod()
             self._start_collector()
             self.start_app()
-            self.start_sidecar()
-            self.wait(lambda: (self.journal / "ready").exists() and self._answers(TASK_ADDRESS, APP_PORT))
+            if self._is_guarded:
+                self.start_sidecar()
+            self.wait(lambda: self._is_ready() and self._answers(TASK_ADDRESS, APP_PORT))
         except BaseException:
             self.close()
             raise
@@ -147,7 +149,7 @@ class Pod:
         self._podman.run(
             *("run", "--detach", "--pod", self.name, "--name", self.sidecar, "--read-only", "--read-only-tmpfs=false"),
             *("--no-healthcheck", "--memory", f"{LIMIT_MIB}m", "--memory-swap", f"{LIMIT_MIB}m"),
-            *(word for name in self._capabilities for word in ("--cap-add", name)),
+            *("--cap-add", "SYS_PTRACE"),
             *(word for pair in self._environment.items() for word in ("--env", "=".join(pair))),
             *("--volume", f"{self.journal}:/outrider", self._image),
         )
@@ -164,6 +166,9 @@ class Pod:
         """What a container printed."""
         done = self._podman.try_to("logs", container)
         return done.stdout + done.stderr
+
+    def _is_ready(self) -> bool:
+        return (self.journal / "ready").exists() or not self._is_guarded
 
     def _answers(self, address: str, port: int) -> bool:
         try:
