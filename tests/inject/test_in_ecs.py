@@ -123,7 +123,7 @@ def test_without_a_way_to_aws_it_is_not_possible_here(inject: Inject, monkeypatc
     monkeypatch.setattr("outrider_cdk.deploying.aws.importlib.util.find_spec", lambda name: None)
     code, _, err = inject("web:1", *OPTIONS)
     assert code == 77
-    assert "outrider[cdk]" in err
+    assert "outrider[inject]" in err
 
 
 def _unreachable(*_: Any, **__: Any) -> Any:

@@ -33,7 +33,7 @@ _MISUSE: Final = frozenset(
 def ecs_client(*, region: str = "", endpoint: str = "", profile: str = "") -> Client:
     """A client with the credentials that the environment gives. Raises Unavailable without boto3, region or profile."""
     if importlib.util.find_spec("boto3") is None:
-        raise Unavailable("asking AWS needs boto3, which this install lacks", "install outrider[cdk]")
+        raise Unavailable("asking AWS needs boto3, which this install lacks", "install outrider[inject]")
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError

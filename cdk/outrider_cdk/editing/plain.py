@@ -5,7 +5,7 @@ from typing import Any, Final, TypeAlias
 from outrider_cdk.editing.errors import Unreadable, line_of
 from outrider_cdk.editing.nodes import Alias, Mapping, Node, Scalar, Sequence, resolved
 
-MAX_NODES: Final = 1_000_000
+MAX_NODES: Final = 250_000
 """Most values in a document, each alias counted as all that it stands for."""
 
 SHORT_TAGS: Final = {"!Ref": "Ref", "!Condition": "Condition"}
