@@ -53,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
         source = STDIN
     named = read_name(source)
     if named is not None and not (named.kind == "definition" and Path(source).exists()):
+        if arguments.only or arguments.leave_out:
+            raise ConfigError("--only and --leave-out choose among several; one was named")
         return inject_aws.inject_named(arguments, named)
     if source.startswith("arn:"):
         raise ConfigError(f"{source}: is the ARN of neither a task definition nor a service; clusters: --cluster NAME")
@@ -67,6 +69,8 @@ def _check(arguments: argparse.Namespace) -> None:
     changing = not (arguments.dry_run or arguments.check or arguments.diff)
     if over_clusters and arguments.source is not None:
         raise ConfigError("give a source or --cluster, not both")
+    if over_clusters and (arguments.output or arguments.in_place):
+        raise ConfigError("--output and --in-place are for one definition; --json has what became of each")
     if over_clusters and arguments.diff:
         raise ConfigError("--diff is for one definition; --dry-run says what would become of a cluster")
     if over_clusters and changing and not arguments.update:

@@ -13,11 +13,12 @@ from outrider_cdk.deploying.definitions import Named
 from outrider_cdk.deploying.walk import Row, Walk
 from outrider_cdk.rewriting import GuardOptions, registrable
 from outrider_cli.inject_files import NOT_GUARDED, REFUSED, print_diff, say_problem
-from outrider_cli.inject_options import read_options
+from outrider_cli.inject_options import read_options, read_wish
 from outrider_cli.writing import write_whole
 from outrider_wire.errors import ConfigError
 from outrider_wire.text import printable
 
+INTERRUPTED: Final = 130
 _DONE: Final = ("guarded", "removed", "registered")
 
 
@@ -26,7 +27,18 @@ def inject_clusters(arguments: argparse.Namespace) -> int:
     walk = _walk(arguments, by_default=not arguments.all_clusters, update=True)
     ecs = _client(arguments)
     found = services.clusters(ecs, arguments.cluster)
-    rows = walk.over(ecs, found, lambda row, number, of: _say_row(arguments, row, f"[{number}/{of}] "))
+    told: list[Row] = []
+
+    def say(row: Row, number: int, of: int) -> None:
+        told.append(row)
+        _say_row(arguments, row, f"[{number}/{of}] ")
+
+    try:
+        rows = walk.over(ecs, found, say)
+    except KeyboardInterrupt:
+        print("outrider: interrupted; this is what was done until then", file=sys.stderr)
+        _sum_up(arguments, told)
+        raise SystemExit(INTERRUPTED) from None
     if not found:
         print("outrider: there is no cluster in this region", file=sys.stderr)
     return _sum_up(arguments, rows)
@@ -84,7 +96,7 @@ def _definition(arguments: argparse.Namespace, ecs: Client, named: Named, option
 
 def _walk(arguments: argparse.Namespace, *, by_default: bool = True, update: bool) -> Walk:
     return Walk(
-        options=read_options(arguments),
+        wish=read_wish(arguments),
         by_default=by_default,
         dry_run=arguments.dry_run or arguments.check or arguments.diff,
         update=update,
@@ -103,7 +115,8 @@ def _shown(document: Mapping[str, Any]) -> str:
 
 def _say_row(arguments: argparse.Namespace, row: Row, number: str) -> None:
     """Progress, on standard error."""
-    print(printable(number + summary.line(row)), file=sys.stderr, flush=True)
+    if not arguments.quiet:
+        print(printable(number + summary.line(row)), file=sys.stderr, flush=True)
     _say_problems(arguments, row)
 
 

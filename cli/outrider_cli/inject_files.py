@@ -11,23 +11,28 @@ from outrider_cdk.editing import Document, Uneditable, Unreadable, edited, read_
 from outrider_cdk.editing.document import MAX_BYTES
 from outrider_cdk.rewriting import Problem, show, show_path
 from outrider_cdk.templates import Plan, Wish, plan_document
-from outrider_cli.inject_options import read_options
+from outrider_cli.inject_options import read_wish
 from outrider_cli.writing import write_whole
 from outrider_wire.errors import ConfigError
 from outrider_wire.text import printable
 
 REFUSED: Final = 2
 NOT_GUARDED: Final = 1
+_PROGRAMS: Final = {
+    ".tf": "Terraform's configuration",
+    ".hcl": "Terraform's configuration",
+    ".py": "a program",
+    ".ts": "a program",
+    ".js": "a program",
+}
 
 
 def inject_file(arguments: argparse.Namespace, source: str) -> int:
     """Rewrite one document; the exit code. Raises ConfigError where it cannot be read or written."""
+    if (suffix := Path(source).suffix.lower()) in _PROGRAMS:
+        raise ConfigError(f"{source}: is {_PROGRAMS[suffix]}; docs/deploy.md says what to add there")
     data, name = _read(source)
-    wish = Wish(
-        options=read_options(arguments),
-        only=frozenset(arguments.only),
-        leave_out=frozenset(arguments.leave_out),
-    )
+    wish = read_wish(arguments)
     try:
         document = read_document(data, name)
         plan = plan_document(document.value, wish)

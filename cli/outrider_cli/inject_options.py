@@ -7,6 +7,7 @@ from typing import get_args
 
 from outrider_cdk.rewriting import AwsLogs, FireLens, GuardOptions
 from outrider_cdk.rewriting.options import Enrolment, Logging, Platform
+from outrider_cdk.templates import Wish
 from outrider_wire.errors import ConfigError
 
 
@@ -81,6 +82,13 @@ def read_options(arguments: argparse.Namespace) -> GuardOptions | None:
         stop_timeout_s=arguments.stop_timeout,
         container_name=arguments.container_name,
         accept=frozenset(arguments.accept),
+    )
+
+
+def read_wish(arguments: argparse.Namespace) -> Wish:
+    """What is wanted of which: the options, and the names to take and to leave out."""
+    return Wish(
+        options=read_options(arguments), only=frozenset(arguments.only), leave_out=frozenset(arguments.leave_out)
     )
 
 

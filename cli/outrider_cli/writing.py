@@ -11,9 +11,12 @@ def write_whole(path: Path, data: bytes, *, instead_of: bytes | None = None) -> 
     """Put a file into its place, by way of one beside it that is synced first; its mode and a link to it stay.
 
     `instead_of` is what is believed to be there: where it is something else by now, nothing is written.
-    Raises ConfigError.
+    A pipe or a terminal is written to as it is. Raises ConfigError.
     """
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            path.write_bytes(data)
+            return
         _write(path.resolve(), data, instead_of)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error

@@ -11,7 +11,7 @@ from outrider_cdk.deploying import services
 from outrider_cdk.deploying.aws import Client
 from outrider_cdk.deploying.walk import Row, Walk, why_not
 from outrider_cdk.rewriting import GuardOptions
-from outrider_cdk.templates import MANAGED_TAG
+from outrider_cdk.templates import MANAGED_TAG, Wish
 
 Inject = Callable[..., tuple[int, str, str]]
 NO = [{"key": MANAGED_TAG, "value": "false"}]
@@ -99,7 +99,38 @@ def test_tasks_outside_of_services_are_told_of(ecs: Any, inject: Inject, monkeyp
     assert "unguarded  prod: batch:1: 2 tasks outside of services; guard the definition by its ARN" in out
     assert "left out   prod: left:1: 1 task outside of services: the definition is tagged OutriderManaged=false" in out
     inject(arn, *OPTIONS)
-    monkeypatch.setattr(services, "lone_tasks", lambda ecs, cluster: {arn.replace(":1", ":2"): 2})
+    monkeypatch.setattr(services, "lone_tasks", lambda ecs, cluster: {arn.replace("batch:1", "batch:2"): 2})
+    _, out, _ = inject("--cluster", "prod", *OPTIONS, "--dry-run")
+    assert "unchanged  prod: batch:2: 2 tasks outside of services: guarded already" in out
+
+
+def test_services_are_chosen_by_name(ecs: Any, inject: Inject) -> None:
+    """--only and --leave-out name services of the cluster; the others are said to be left out."""
+    serve(ecs, "one", web(family="one"))
+    serve(ecs, "two", web(family="two"))
+    _, out, _ = inject("--cluster", "prod", *OPTIONS, "--dry-run", "--only", "one")
+    assert "left out   prod/two: not asked for" in out
+    _, out, _ = inject("--cluster", "prod", *OPTIONS, "--dry-run", "--leave-out", "one")
+    assert "left out   prod/one: asked to be left out" in out
+    assert inject("one:1", *OPTIONS, "--only", "one")[0] == 2
+
+
+def test_an_interruption_still_sums_up(ecs: Any, inject: Inject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted, it says what was done until then."""
+    serve(ecs, "a", web(family="a"))
+    serve(ecs, "b", web(family="b"))
+    plain = Walk.one
+
+    def interrupted(self: Walk, ecs: Any, service: services.Service, *rest: Any) -> Row:
+        if service.name == "b":
+            raise KeyboardInterrupt
+        return plain(self, ecs, service, *rest)
+
+    monkeypatch.setattr(Walk, "one", interrupted)
+    code, out, err = inject("--cluster", "prod", *OPTIONS, "--update")
+    assert (code, "interrupted" in err) == (130, True)
+    assert out.splitlines()[-1] == "1 guarded"
+    assert _guarded(ecs, "a")
 
 
 def test_what_is_to_be_done_to_a_cluster_is_said_plainly(inject: Inject) -> None:
@@ -162,7 +193,7 @@ def test_more_services_than_a_page_are_walked(ecs: Any) -> None:
     def say(row: Row, number: int, of: int) -> None:
         told.append((number, of))
 
-    walk = Walk(options=GuardOptions(image="i", collector_url="https://c:8440"))
+    walk = Walk(wish=Wish(options=GuardOptions(image="i", collector_url="https://c:8440")))
     rows = walk.over(ecs, services.clusters(ecs, ["prod"]), say)
     assert {row.outcome for row in rows} == {"guarded"}
     assert (len(rows), told[0], told[-1]) == (120, (1, 120), (120, 120))
@@ -183,7 +214,7 @@ def test_one_failure_of_aws_is_one_services(ecs: Any, monkeypatch: pytest.Monkey
         return plain(**parameters)
 
     monkeypatch.setattr(ecs, "update_service", refuse_a)
-    walk = Walk(options=GuardOptions(image="i", collector_url="https://c:8440"))
+    walk = Walk(wish=Wish(options=GuardOptions(image="i", collector_url="https://c:8440")))
     rows = {row.service: row for row in walk.over(ecs, services.clusters(ecs, ["prod"]), lambda *_: None)}
     assert (rows["a"].outcome, rows["b"].outcome) == ("failed", "guarded")
     assert "AccessDeniedException" in rows["a"].why and "docs/deploy.md" in rows["a"].why

@@ -171,6 +171,22 @@ def test_a_file_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert (real.read_bytes(), sorted(tmp_path.iterdir())) == (b"new", [link, real])
 
 
+def test_a_pipe_is_written_to_as_it_is(tmp_path: Path) -> None:
+    """What is no file is not replaced by one."""
+    file = write(tmp_path / "t.json", web())
+    command = [sys.executable, "-m", "outrider_cli.main", "inject", *OPTIONS, file, "--output", "/dev/stdout"]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, names(json.loads(done.stdout))) == (0, ["web", "outrider"])
+
+
+@pytest.mark.parametrize("name", ["main.tf", "stack.py", "app.ts"])
+def test_programs_are_not_edited(inject: Inject, tmp_path: Path, name: str) -> None:
+    """Terraform and CDK apps are changed by hand: where that is said."""
+    (tmp_path / name).write_text("resource {}")
+    code, _, err = inject(tmp_path / name, *OPTIONS)
+    assert (code, "docs/deploy.md" in err) == (2, True)
+
+
 def test_input_without_an_end_is_refused(inject: Inject, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only so much is read."""
 

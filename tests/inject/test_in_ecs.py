@@ -28,6 +28,16 @@ def test_a_revision_is_registered_and_nothing_else_changes(ecs: Any, inject: Inj
     assert names(runs(ecs, "web")["taskDefinition"]) == ["web"]
 
 
+def test_tags_of_aws_itself_are_not_registered(ecs: Any, inject: Inject) -> None:
+    """ECS takes no `aws:` tags; a revision that a stack made is said to be one, for the stack will bring its own."""
+    tags = [{"key": "aws:cloudformation:stack-name", "value": "shop"}, {"key": "team", "value": "shop"}]
+    old = serve(ecs, "web", web(tags=tags))
+    code, _, err = inject(old, *OPTIONS)
+    assert code == 0
+    assert "(stack shop)" in err and "[made-by-stack]" in err
+    assert ecs.describe_task_definition(taskDefinition="web:2", include=["TAGS"])["tags"] == tags[1:]
+
+
 def test_services_run_it_where_asked_to_and_back_again(ecs: Any, inject: Inject) -> None:
     """With --update every service that ran this revision runs the new one, others do not; --remove undoes it."""
     old = serve(ecs, "one", web())

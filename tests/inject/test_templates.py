@@ -1,107 +1,19 @@
 """Task definitions within CloudFormation templates, Copilot manifests and Compose files."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sample_documents import COMPOSE, MANIFEST, REMOVE, TEMPLATE, planned
 from stand_in_ecs import IMAGE, OPTIONS
 
-from outrider_cdk.editing import Document, edited, read_document
+from outrider_cdk.editing import read_document
 from outrider_cdk.rewriting import GuardOptions
-from outrider_cdk.templates import Plan, Wish, plan_document
+from outrider_cdk.templates import Wish, plan_document
 
 Inject = Callable[..., tuple[int, str, str]]
-GUARD = Wish(options=GuardOptions(image=IMAGE, collector_url="https://collector.example:8440"))
-REMOVE = Wish(options=None)
-
-TEMPLATE = """\
-AWSTemplateFormatVersion: "2010-09-09"
-Transform: AWS::LanguageExtensions
-Resources:
-  # What the shop runs.
-  Web:
-    Type: AWS::ECS::TaskDefinition
-    Properties:
-      Family: !Sub "${AWS::StackName}-web"
-      Cpu: "256"
-      Memory: 512  # MiB
-      NetworkMode: awsvpc
-      PidMode: !Ref AWS::NoValue
-      RequiresCompatibilities: [FARGATE]
-      ExecutionRoleArn: !GetAtt Execution.Arn
-      TaskRoleArn: !GetAtt Role.Arn
-      ContainerDefinitions:
-        - Name: web
-          Image: !Sub "${Registry}/web:1"
-          LogConfiguration:
-            LogDriver: awslogs
-            Options: {awslogs-group: !Ref Logs, awslogs-region: !Ref AWS::Region, awslogs-stream-prefix: web}
-  Batch:
-    Type: AWS::ECS::TaskDefinition
-    Properties:
-      Tags: [{Key: OutriderManaged, Value: "false"}]
-      ContainerDefinitions: [{Name: batch, Image: batch}]
-  Fn::ForEach::Workers:
-    - Name
-    - [a, b]
-    - Worker${Name}:
-        Type: AWS::ECS::TaskDefinition
-        Properties:
-          RequiresCompatibilities: [EC2]
-          ContainerDefinitions:
-            - {Name: worker, Image: worker, Memory: 64}
-  Service:
-    Type: AWS::ECS::Service
-    Properties:
-      TaskDefinition: !Ref Web
-      EnableExecuteCommand: true
-  Nested:
-    Type: AWS::CloudFormation::Stack
-    Properties: {TemplateURL: "https://example/x"}
-"""
-
-MANIFEST = """\
-# The manifest for the shop.
-name: shop
-type: Load Balanced Web Service
-
-image:
-  build: Dockerfile   # built here
-  port: 80
-cpu: 256
-memory: 512
-sidecars:
-  nginx: {port: 80, image: nginx}
-environments:
-  prod:
-    taskdef_overrides:
-    - path: ContainerDefinitions[0].Cpu
-      value: 512
-"""
-
-COMPOSE = """\
-services:
-  app:
-    image: shop/app   # ours
-    profiles: [web]
-  worker:
-    build: .
-    pid: service:app
-  db:
-    image: postgres:17
-    labels: {OutriderManaged: "false"}
-
-volumes:
-  data:
-"""
-
-
-def planned(text: str, wish: Wish = GUARD, name: str = "x.yaml") -> tuple[Document, Plan, Document]:
-    """The document, the plan, and the document as it becomes."""
-    document = read_document(text.encode(), name)
-    plan = plan_document(document.value, wish)
-    return document, plan, edited(document, plan.edits)
 
 
 @pytest.mark.parametrize("text", [TEMPLATE, MANIFEST, COMPOSE], ids=["template", "manifest", "compose"])
@@ -244,6 +156,18 @@ def test_compose_services_that_cannot_be_guarded(change: tuple[str, str], code: 
     assert plan.refused and changed.text == COMPOSE.replace(*change)
     assert code in [problem.code for problem in plan.problems if problem.severity == "error"]
     assert all(problem.path[:1] in ((), ("services",)) for problem in plan.problems)
+
+
+def test_options_that_a_kind_of_file_cannot_have_are_said() -> None:
+    """What would be left out silently is an error or a warning."""
+    options = GuardOptions(image=IMAGE, depends_on=True, token_secret="arn:x", secrets={"lists_key": "arn:y"})
+    for text in (COMPOSE, MANIFEST):
+        document = read_document(text.encode(), "x.yaml")
+        plan = plan_document(document.value, Wish(options=options))
+        assert "depends-on" in [problem.code for problem in plan.problems if problem.severity == "error"]
+    wish = Wish(options=replace(options, depends_on=False))
+    assert {"not-in-compose", "no-secrets"} <= {problem.code for problem in planned(COMPOSE, wish)[1].problems}
+    assert "copilot-secrets" in {problem.code for problem in planned(MANIFEST, wish)[1].problems}
 
 
 @pytest.mark.parametrize("volumes", ["", "volumes:\n", "volumes: {}\n", "volumes:\n  data: {}  # mine\n"])

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from outrider_cdk.deploying.aws import Client, asking
 from outrider_cdk.rewriting import Rewritten, registrable
+from outrider_cdk.rewriting.problems import warning
 from outrider_cdk.templates.plan import rewrite
 from outrider_wire.errors import ConfigError
 
@@ -15,6 +16,7 @@ Options = Any
 
 _DEFINITION: Final = re.compile(r"arn:aws[a-z-]*:ecs:([a-z0-9-]+):\d{12}:task-definition/([A-Za-z0-9_-]{1,255}:\d+)")
 _SERVICE: Final = re.compile(r"arn:aws[a-z-]*:ecs:([a-z0-9-]+):\d{12}:service/(?:([\w-]{1,255})/)?([\w-]{1,255})")
+_STACK: Final = "aws:cloudformation:stack-name"
 _FAMILY: Final = re.compile(r"[A-Za-z0-9_-]{1,255}:\d{1,9}")
 
 
@@ -66,13 +68,23 @@ def describe(ecs: Client, name: str) -> Described:
 
 
 def rewritten(described: Described, options: Options) -> Rewritten:
-    """What the rewriter makes of a revision, and says of it."""
-    return rewrite(dict(described.document), options)
+    """What the rewriter makes of a revision, and says of it; and whose the revision is."""
+    made = rewrite(dict(described.document), options)
+    stack = described.tags.get(_STACK)
+    if not stack or not made.edits:
+        return made
+    says = f"CloudFormation has made this revision (stack {stack}), and its next deployment brings its own again."
+    problem = warning(("tags",), "made-by-stack", says, "Change the stack's template, or the program that writes it.")
+    return replace(made, problems=(*made.problems, problem))
 
 
 def register(ecs: Client, definition: Mapping[str, Any]) -> str:
-    """Register a rewritten answer as the next revision of its family, tags and all; its ARN."""
-    parameters = registrable(definition)
+    """Register a rewritten answer as the next revision of its family; its ARN.
+
+    It gets the tags of the old one, but for AWS's own, which ECS takes from nobody.
+    """
+    tags = [tag for tag in definition.get("tags") or () if not str(tag.get("key", "")).lower().startswith("aws:")]
+    parameters = registrable({**definition, "tags": tags})
     with asking(f"registering {parameters.get('family')}"):
         answer = ecs.register_task_definition(**parameters)
     return str(answer["taskDefinition"]["taskDefinitionArn"])

@@ -11,10 +11,10 @@ from typing import Any, Final, Literal
 from outrider_cdk.deploying import definitions, services
 from outrider_cdk.deploying.aws import Client
 from outrider_cdk.deploying.services import Cluster, Service
-from outrider_cdk.rewriting import GuardOptions, Problem
+from outrider_cdk.rewriting import Problem
 from outrider_cdk.rewriting.checks.elsewhere import check_service
 from outrider_cdk.rewriting.ours import find_sidecar
-from outrider_cdk.templates.plan import MANAGED_TAG
+from outrider_cdk.templates.plan import MANAGED_TAG, Wish
 from outrider_wire.errors import ConfigError, Unavailable
 
 Tags = Mapping[str, str]
@@ -40,13 +40,13 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Walk:
-    """How to go over clusters. `options` None takes the sidecars out.
+    """How to go over clusters. `wish` has the options, and the names of services that are wanted and not.
 
     `by_default` is what becomes of what no tag speaks of; `dry_run` registers and updates nothing; `update` lets
     services run the new revisions; `wait` waits for each that was updated.
     """
 
-    options: GuardOptions | None
+    wish: Wish
     by_default: bool = True
     dry_run: bool = False
     update: bool = True
@@ -81,6 +81,10 @@ class Walk:
             return _with(blank, "failed", str(error))
 
     def _judged(self, ecs: Client, service: Service, tags: Tags | None, made: dict[str, "Made"], blank: Row) -> Row:
+        if tags is not None and (why := self.wish.why_not(service.name)):
+            return _with(blank, "left out", why)
+        if service.status not in ("", "ACTIVE"):
+            return _with(blank, "left out", f"the service is {service.status}")
         if not service.definition:
             return _with(blank, "left out", "the service has task sets, whose definitions are deployed from outside")
         described = definitions.describe(ecs, service.definition)
@@ -88,7 +92,9 @@ class Walk:
             return _with(blank, "left out", why)
         if _is_outrider(described.document["taskDefinition"]):
             return _with(blank, "left out", "it is Outrider itself")
-        problems = [] if self.options is None else list(check_service(service.answer, path=("service", service.name)))
+        problems = (
+            [] if self.wish.options is None else list(check_service(service.answer, path=("service", service.name)))
+        )
         if refusal := next((each for each in problems if each.severity == "error"), None):
             return _with(blank, "refused", f"{refusal.says} {refusal.remedy}", problems=tuple(problems))
         new = made.get(described.arn)
@@ -97,7 +103,7 @@ class Walk:
         said = (*new.problems, *problems)
         if new.outcome != "registered":
             return _with(blank, new.outcome, new.why, problems=said)
-        done: Outcome = "guarded" if self.options is not None else "removed"
+        done: Outcome = "guarded" if self.wish.options is not None else "removed"
         if self.dry_run:
             return _with(blank, done, "would be", problems=said)
         if not self.update:
@@ -110,12 +116,12 @@ class Walk:
 
     def make(self, ecs: Client, described: definitions.Described) -> "Made":
         """The rewritten definition registered, once for all services that run it."""
-        rewritten = definitions.rewritten(described, self.options)
+        rewritten = definitions.rewritten(described, self.wish.options)
         if rewritten.refused:
             first = next(each for each in rewritten.problems if each.severity == "error")
             return Made("refused", f"{first.says} {first.remedy}", problems=rewritten.problems)
         if not rewritten.edits:
-            why = "it is not guarded" if self.options is None else "it is guarded already"
+            why = "it is not guarded" if self.wish.options is None else "it is guarded already"
             return Made("unchanged", why, problems=rewritten.problems)
         arn = "" if self.dry_run else definitions.register(ecs, rewritten.definition)
         return Made("registered", arn=arn, problems=rewritten.problems)

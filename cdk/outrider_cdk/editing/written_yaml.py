@@ -56,7 +56,7 @@ def plain(value: Any) -> str:
     """A value that has no parts; strings in quotes only where they would otherwise be something else."""
     if not isinstance(value, str):
         return scalar(value, Manner(yaml=True))
-    bare = _PLAIN.fullmatch(value) and kind_of(value, (True, False)) == _TEXT
+    bare = _PLAIN.fullmatch(value) and value.lower() not in ("y", "n") and kind_of(value, (True, False)) == _TEXT
     if bare:
         return value
     return f"'{value}'" if '"' in value and _SIMPLE.fullmatch(value) else quoted(value)

@@ -158,6 +158,12 @@ def _of_compose(path: Path, service: Mapping[str, Any], options: GuardOptions) -
     if service.get("network_mode") == "none" and options.collector_url:
         says = "The service has no network, and the sidecar shares it: nothing reaches the collector."
         found.append(warning((*path, "network_mode"), "no-network", says, "Read the journal, or give it a network."))
+    if options.depends_on:
+        says = "A sidecar of Compose starts after the service whose namespaces it joins."
+        found.append(error(path, "depends-on", says, "Leave depends_on out."))
+    if options.secrets or options.log != "same":
+        says = "Secrets by ARN and the sidecar's log are not put into Compose files."
+        found.append(warning(path, "not-in-compose", says, "Add them to the sidecar's service by hand."))
     if options.token_secret:
         says = "Compose reads no secrets of AWS."
         found.append(warning(path, "no-secrets", says, "Put the token into the variable OUTRIDER_TOKEN."))

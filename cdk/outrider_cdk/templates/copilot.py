@@ -13,7 +13,7 @@ from typing import Any, Final
 from outrider_cdk.rewriting import Append, Delete, Edit, GuardOptions, Insert, Path, Problem, Replace, guard
 from outrider_cdk.rewriting.casing import to_api, to_template
 from outrider_cdk.rewriting.ours import UNDO_LABEL, VERSION_LABEL, read_undo
-from outrider_cdk.rewriting.problems import error, note
+from outrider_cdk.rewriting.problems import error, note, warning
 from outrider_cdk.rewriting.shapes import as_list, as_object, as_text
 from outrider_cdk.templates.plan import Draft, Json, Plan, Wish
 
@@ -99,6 +99,10 @@ def _put_in(manifest: Mapping[str, Any], place: _Place, options: GuardOptions) -
         return [], problems
     says = "Copilot calls taskdef_overrides deprecated; it takes them all the same."
     problems.append(note(place.path, "copilot-overrides", says, "Look at the outcome with `copilot svc package`."))
+    if options.token_secret or options.secrets:
+        says = "The execution role that Copilot makes reads only secrets that have Copilot's tags."
+        remedy = "Tag them with copilot-application and copilot-environment."
+        problems.append(warning(place.path, "copilot-secrets", says, remedy))
     added: list[Json] = []
     edits: list[Edit] = []
     found = _ours(place.entries)
