@@ -13,12 +13,13 @@ from aws_cdk import aws_ecs as ecs
 from constructs import IConstruct
 from outrider_cdk.constructs.choices import Choices
 from outrider_cdk.constructs.definition import construct_of
-from outrider_cdk.constructs.guarding import NAME, Guard
+from outrider_cdk.constructs.guarding import GUARDS, Guard
 from outrider_cdk.constructs.last_look import look_at
+from outrider_cdk.templates.plan import MANAGED_TAG
 
 PRIORITY: Final = 900
 """After AspectPriority.MUTATING (200) and DEFAULT (500), before READONLY (1000)."""
-MANAGED: Final = "OutriderManaged"
+MANAGED: Final = MANAGED_TAG
 """The tag that says `true` or `false`, on definitions here as on clusters with `outrider inject`."""
 
 
@@ -51,18 +52,19 @@ class GuardAspect:
         self.include = dict(include or {})
         self.exclude = dict(exclude if exclude is not None else {MANAGED: "false"})
         self.guards: list[Guard] = []
+        self._said: set[str] = set()
 
     def visit(self, node: IConstruct) -> None:
         """Called for each construct below the one that this was added to."""
         if not isinstance(node, ecs.CfnTaskDefinition):
             return
         home = construct_of(node) or node
-        if home.node.try_find_child(NAME) is not None:
+        if home in GUARDS:
             return  # guarded by itself, with choices of its own
-        if why := self._why_not(node.tags.tag_values()):
+        if why := self._why_not(node.tags.tag_values() if self.include or self.exclude else {}):
             Annotations.of(home).add_info_v2("outrider:left-out", f"Outrider: this task is not guarded: {why}.")
             return
-        made = Guard(node, self.choices)
+        made = Guard(node, self.choices, self._said)
         self.guards.append(made)
         made.prepare()
         look_at(made)

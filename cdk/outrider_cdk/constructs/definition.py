@@ -14,17 +14,20 @@ Facts that shape this file:
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import jsii
-from aws_cdk import IStableStringProducer, Lazy, Stack, Token
+from aws_cdk import IStableStringProducer, Lazy, Stack
 from aws_cdk import aws_ecs as ecs
 
 from outrider_cdk.rewriting import Append, Edit, Insert, Replace
 from outrider_cdk.rewriting.casing import edits_to_template
-from outrider_cdk.rewriting.shapes import as_list, as_object, is_intrinsic
+from outrider_cdk.rewriting.shapes import is_intrinsic
 
 Json = dict[str, Any]
+TOKEN: Final = "${Token["
+"""How a value that is known later looks in a text (`Token.is_unresolved`, without a call into Node.js)."""
+PID_MODE: Final = ("pidMode",)
 
 
 class Tokens:
@@ -36,7 +39,7 @@ class Tokens:
 
     def resolve(self, text: str) -> Any:
         """The text, or the object that it will be in the template."""
-        if not Token.is_unresolved(text):
+        if TOKEN not in text:
             return text
         value = self._stack.resolve(text)
         self._known[id(value)] = (value, text)
@@ -52,17 +55,11 @@ class Tokens:
             return {key: self.restore(entry) for key, entry in value.items()}
         return value
 
-    def remember_logging(self, definition: Mapping[str, Any], construct: ecs.TaskDefinition | None) -> None:
-        """The sidecar's log may be a copy of another container's: its options have tokens, too."""
-        for container in as_list(definition.get("containerDefinitions")):
-            options = as_object(as_object(as_object(container).get("logConfiguration")).get("options"))
-            if construct is None or not any(is_intrinsic(value) for value in options.values()):
-                continue
-            found = construct.find_container(str(container.get("name")))
-            config = found.log_driver_config if found is not None else None
-            for key, text in ((config.options if config is not None else None) or {}).items():
-                if key in options and is_intrinsic(options[key]):
-                    self._known[id(options[key])] = (options[key], text)
+    def remember(self, resolved: Mapping[str, Any], texts: Mapping[str, str]) -> None:
+        """Resolved values are to become these texts again, key by key."""
+        for key, text in texts.items():
+            if key in resolved and is_intrinsic(resolved[key]):
+                self._known[id(resolved[key])] = (resolved[key], text)
 
 
 def construct_of(definition: ecs.CfnTaskDefinition) -> ecs.TaskDefinition | None:
@@ -73,26 +70,30 @@ def construct_of(definition: ecs.CfnTaskDefinition) -> ecs.TaskDefinition | None
 
 @jsii.implements(IStableStringProducer)
 class Moment:
-    """A lazy `PidMode` that is what it was, and has something done when CDK asks for it."""
+    """A lazy `PidMode` that has something done when CDK asks for it the first time, and is what comes out of that."""
 
-    def __init__(self, definition: ecs.CfnTaskDefinition, then: Callable[[Json], None]) -> None:
-        """`then` is given the definition, once."""
+    def __init__(self, definition: ecs.CfnTaskDefinition, then: Callable[[Json], str | None]) -> None:
+        """`then` is given the definition with the `PidMode` that it had, and gives another or None."""
         self._definition, self._then = definition, then
         self._pid_mode = definition.pid_mode
         definition.pid_mode = Lazy.string(self)
 
     def produce(self) -> str | None:
         """Called by CDK when it resolves the resource."""
-        resolved = Stack.of(self._definition).resolve({**self._definition._cfn_properties, "pidMode": self._pid_mode})
-        self._then({key: value for key, value in resolved.items() if value is not None})
-        return self._pid_mode
+        properties = {**self._definition._cfn_properties, "pidMode": self._pid_mode}
+        resolved = Stack.of(self._definition).resolve(properties)
+        made = self._then({key: value for key, value in resolved.items() if value is not None}) or self._pid_mode
+        self._definition.pid_mode = made  # not asked again: each question costs a call into Python
+        return made
 
 
 def change(
     definition: ecs.CfnTaskDefinition, before: Mapping[str, Any], edits: tuple[Edit, ...], tokens: Tokens
 ) -> None:
-    """Make the rewriter's edits."""
+    """Make the rewriter's edits, but for the one of `pidMode`."""
     for api, edit in zip(edits, edits_to_template(edits), strict=True):
+        if api.path == PID_MODE:
+            continue
         match edit:
             case Append(path, value):
                 at = (*path, _length(before, api.path))

@@ -1,6 +1,6 @@
 """`Guard`: what guarding a task definition adds to an app: rights, perhaps a log group, the sidecar, what to say."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
 from aws_cdk import Annotations, RemovalPolicy, Stack
@@ -9,13 +9,15 @@ from aws_cdk import aws_logs as logs
 
 from constructs import Construct
 from outrider_cdk.constructs.choices import Choices, Image, Secret, arn_of
-from outrider_cdk.constructs.definition import Moment, Tokens, change, construct_of
+from outrider_cdk.constructs.definition import Json, Moment, Tokens, change, construct_of
 from outrider_cdk.constructs.fargate import check_fargate
 from outrider_cdk.rewriting import AwsLogs, GuardOptions, Problem, guard, show_path
 from outrider_cdk.rewriting.options import Logging
 from outrider_cdk.rewriting.ours import find_sidecar
+from outrider_cdk.rewriting.shapes import as_object
 
-NAME: Final = "OutriderGuard"
+GUARDS: Final[MutableMapping[Construct, "Guard"]] = {}
+"""Guards by the construct of their definition. They live as long as the program, as everything of an app does."""
 LOG: Final = "OutriderLog"
 ROLE_TO_COME: Final = {"Ref": "ExecutionRole"}
 """Stands for the execution role that a construct makes once it is needed; nothing is written with it."""
@@ -28,51 +30,61 @@ NO_ROLE: Final = (
 )
 
 
-class Guard(Construct):
+class Guard:
     """One guarded task definition. It does its work when the app is synthesised, after all aspects.
 
     `problems` and `sidecar` are known from then on; `log_group` is the one that it made, where it made one.
     """
 
-    def __init__(self, definition: ecs.CfnTaskDefinition, choices: Choices) -> None:
-        """Put it beside the resource, under the construct that made it, if any."""
+    def __init__(self, definition: ecs.CfnTaskDefinition, choices: Choices, said: set[str] | None = None) -> None:
+        """`said` are the codes of notes that were made already, where several definitions share them."""
         self.construct = construct_of(definition)
-        super().__init__(self.construct or definition, NAME)
         self.definition = definition
+        self.home: Construct = self.construct or definition
         self.choices = choices
         self.problems: tuple[Problem, ...] = ()
         self.sidecar: Mapping[str, Any] = {}
         self.log_group = choices.log_group
+        self._said = said if said is not None else set()
         self._image = self._image_arm64 = ""
+        self._logs: dict[str, Mapping[str, str]] = {}
+        GUARDS[self.home] = self
 
     def prepare(self) -> None:
         """What must be there before CDK resolves anything: rights, a log group, names of images. Once."""
         if self._image:
             return
-        self._image = self._name_of(self.choices.image)
-        self._image_arm64 = self._name_of(self.choices.image_arm64) if self.choices.image_arm64 else ""
-        if self.log_group is None and self.construct is not None and not _logs_somewhere(self.construct):
-            self.log_group = log_group_of(Stack.of(self))
+        self._image = self._name_of(self.choices.image, "OutriderImage")
+        if self.choices.image_arm64 is not None:
+            self._image_arm64 = self._name_of(self.choices.image_arm64, "OutriderImageArm64")
+        if self.log_group is None and self.construct is not None:
+            self._logs = logs_of(self.construct)
+            if not self._logs:
+                self.log_group = log_group_of(Stack.of(self.home))
         self._grant()
         Moment(self.definition, self._guard)
 
-    def _guard(self, before: Mapping[str, Any]) -> None:
-        """Judge the definition, say what is to be said, and guard it unless something forbids it."""
-        tokens = Tokens(Stack.of(self))
-        tokens.remember_logging(before, self.construct)
-        options = self._options(tokens)
-        if self.construct is not None:
-            before = {"executionRoleArn": ROLE_TO_COME, **before}
-        rewritten = guard(before, options)
-        judged = (*rewritten.problems, *check_fargate(before, options))
+    def _guard(self, before: Json) -> str | None:
+        """Judge the definition, say what is to be said, and guard it unless something forbids it; its new PidMode."""
+        tokens = Tokens(Stack.of(self.definition))
+        for container in before.get("containerDefinitions", ()):
+            options = as_object(as_object(as_object(container).get("logConfiguration")).get("options"))
+            tokens.remember(options, self._logs.get(str(as_object(container).get("name")), {}))
+        options_ = self._options(tokens)
+        known = {"executionRoleArn": ROLE_TO_COME, **before} if self.construct is not None else before
+        rewritten = guard(known, options_)
+        judged = (*rewritten.problems, *check_fargate(before, options_))
         self.problems = tuple(each for each in judged if not self._answers(each))
         for problem in self.problems:
-            annotate(self.construct or self.definition, problem)
-        if rewritten.refused:
-            return
-        found = find_sidecar(rewritten.definition)
-        self.sidecar = found[1] if found is not None else {}
-        change(self.definition, before, rewritten.edits, tokens)
+            if problem.severity != "note" or problem.code not in self._said:
+                annotate(self.home, problem)
+            if problem.severity == "note":
+                self._said.add(problem.code)
+        if not rewritten.refused:
+            found = find_sidecar(rewritten.definition)
+            self.sidecar = found[1] if found is not None else {}
+            change(self.definition, known, rewritten.edits, tokens)
+        return "task" if rewritten.definition.get("pidMode") == "task" else None
 
     def _answers(self, problem: Problem) -> bool:
         """Whether a note asks for what the construct sees to, or looks at in the services."""
@@ -102,14 +114,14 @@ class Guard(Construct):
         region = Stack.of(self.log_group).region
         return AwsLogs(group=tokens.resolve(self.log_group.log_group_name), region=tokens.resolve(region))
 
-    def _name_of(self, image: Image) -> str:
+    def _name_of(self, image: Image, name: str) -> str:
         """The image's name; images of CDK's own give the task the right to pull them."""
         if isinstance(image, str):
             return image
         container = self.construct.default_container if self.construct is not None else None
         if container is None:
-            raise ValueError(f"{self.node.path}: only a definition with a container can take an image of CDK's own")
-        return image.bind(self, container).image_name
+            raise ValueError(f"{self.home.node.path}: an image of CDK's own wants a definition with a container")
+        return image.bind(Construct(self.home, name), container).image_name
 
     def _grant(self) -> None:
         """What ECS needs to start the sidecar, for the execution role; the task role gets nothing."""
@@ -127,9 +139,10 @@ class Guard(Construct):
             self.log_group.grant_write(role)  # opens streams in this one group, and writes to them
 
 
-def _logs_somewhere(construct: ecs.TaskDefinition) -> bool:
-    """Whether one of its containers has a log that the sidecar can share."""
-    return any(container.log_driver_config is not None for container in construct._containers)
+def logs_of(construct: ecs.TaskDefinition) -> dict[str, Mapping[str, str]]:
+    """The options of the containers' logs, by their names, with tokens in them; of those that have one."""
+    configured = ((each.container_name, each.log_driver_config) for each in construct._containers)
+    return {name: config.options or {} for name, config in configured if config is not None}
 
 
 def log_group_of(stack: Stack) -> logs.ILogGroup:

@@ -22,10 +22,11 @@ class LastLook:
 
     def validate(self) -> list[str]:
         """Nothing that keeps the app from being written: what the services say is annotated, as errors and warnings."""
-        guarded = {_reference(guard.definition): guard for guard in self.guards if guard.sidecar}
-        for node in self._stage.node.find_all() if guarded else ():
-            if isinstance(node, ecs.CfnService):
-                _look_at_service(node, guarded)
+        guarded = [guard.definition for guard in self.guards if guard.sidecar]
+        services = [node for node in self._stage.node.find_all() if isinstance(node, ecs.CfnService)] if guarded else []
+        references = {_reference(each) for each in guarded} if services else set()
+        for service in services:
+            _look_at_service(service, references)
         return []
 
 
@@ -34,25 +35,22 @@ _LOOKS: WeakKeyDictionary[Stage, LastLook] = WeakKeyDictionary()
 
 def look_at(guard: Guard) -> None:
     """Have the app look at this definition once more at its end."""
-    stage = Stage.of(guard)
+    stage = Stage.of(guard.home)
     if stage is None:
         return
     look = _LOOKS.get(stage)
     if look is None:
         look = _LOOKS[stage] = LastLook(stage)
         stage.node.add_validation(look)
-    if guard not in look.guards:
-        look.guards.append(guard)
+    look.guards.append(guard)
 
 
-def _look_at_service(service: ecs.CfnService, guarded: dict[str, Guard]) -> None:
+def _look_at_service(service: ecs.CfnService, guarded: set[str]) -> None:
     """A service of a guarded definition: its platform version, and ECS Exec."""
     told: dict[str, Any] = Stack.of(service).resolve(service._cfn_properties)
-    guard = guarded.get(_key(Stack.of(service), told.get("taskDefinition")))
-    if guard is None:
-        return
-    for problem in check_service(told):
-        annotate(service, problem)
+    if _key(Stack.of(service), told.get("taskDefinition")) in guarded:
+        for problem in check_service(told):
+            annotate(service, problem)
 
 
 def _reference(definition: ecs.CfnTaskDefinition) -> str:

@@ -6,12 +6,12 @@ from typing import Any
 from aws_cdk import Annotations, Aspects
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_logs as logs
-from constructs import Construct, IConstruct
 
+from constructs import Construct, IConstruct
 from outrider_cdk.constructs.aspect import PRIORITY, GuardAspect, GuardedOne
 from outrider_cdk.constructs.choices import Choices, Image, Secret
 from outrider_cdk.constructs.collector.construct import OutriderCollector
-from outrider_cdk.constructs.guarding import NAME, Guard
+from outrider_cdk.constructs.guarding import GUARDS, Guard
 from outrider_cdk.rewriting.options import Enrolment, Platform
 
 IMPORTED = (
@@ -80,7 +80,7 @@ class Outrider:
             Annotations.of(task_definition).add_error(IMPORTED)
             return None
         home = task_definition if isinstance(task_definition, ecs.TaskDefinition) else resource
-        if home.node.try_find_child(NAME) is not None:
+        if home in GUARDS:
             raise ValueError(f"{home.node.path} has a guard already")
         made = Guard(resource, choices)
         Aspects.of(home).add(GuardedOne(made), priority=PRIORITY)
