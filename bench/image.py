@@ -9,6 +9,7 @@ moment the collector has it. Where podman is missing, that is said.
 import argparse
 import gzip
 import io
+import json
 import statistics
 import time
 from datetime import datetime
@@ -40,12 +41,17 @@ def packed_bytes(podman: Podman) -> int:
 
 def layer_bytes(podman: Podman) -> list[int]:
     """The size of each layer that holds files, the first one first."""
-    said = podman.run("history", "--format", "{{.Size}}", "--human=false", SIDECAR)
-    return [size for size in reversed([int(word) for word in said.split()]) if size > 100_000]
+    history = json.loads(podman.run("history", "--format", "json", SIDECAR))
+    return [layer["size"] for layer in reversed(history) if layer["size"] > 100_000]
 
 
 def is_again(finding: Finding) -> bool:
     return finding.process is not None and finding.process.exe == "/tmp/again"
+
+
+def seconds_of(text: str) -> float:
+    """A time of day in UTC with nanoseconds, as seconds since the epoch."""
+    return datetime.fromisoformat(text[:26].rstrip("Z") + "+00:00").timestamp()
 
 
 def start_once(podman: Podman) -> tuple[float, float, float]:
@@ -55,9 +61,8 @@ def start_once(podman: Podman) -> tuple[float, float, float]:
         pod.start_sidecar()
         (first, *_) = sorted(filter(is_again, pod.findings(lambda fs: any(map(is_again, fs)))), key=lambda f: f.at)
         had_s = time.time()
-        state = podman.inspect(pod.sidecar)["State"]
-        began_s = datetime.fromisoformat(state["StartedAt"][:26] + "+00:00").timestamp()
-        return first.at / 1e9 - began_s, had_s - began_s, memory_of(pod.pid(pod.sidecar)).pss_bytes / 2**20
+        began_s = seconds_of(podman.inspect(pod.sidecar)["State"]["StartedAt"])
+        return seconds_of(first.at) - began_s, had_s - began_s, memory_of(pod.pid(pod.sidecar)).pss_bytes / 2**20
 
 
 def measure() -> list[Row]:
