@@ -112,6 +112,7 @@ additionalimagestores = {stores}
         return subprocess.run(
             ["podman", *arguments],
             env=self._environment,
+            cwd=self.folder,  # conmon leaves a file where it was started when its container runs out of memory
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
