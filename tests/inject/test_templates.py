@@ -148,6 +148,7 @@ def test_compose_services_get_a_sidecar_each() -> None:
         (("    profiles: [web]", "    cap_add: [SYS_PTRACE]"), "reads-key"),
         (("  db:", "  outrider-app: {image: x}\n  db:"), "name-taken"),
         (("  db:", "  broken: 5\n  db:"), "not-a-service"),
+        (("    pid: service:app", "    pid: service:app\n    cap_add: [SYS_PTRACE]"), "second-tracer"),
     ],
 )
 def test_compose_services_that_cannot_be_guarded(change: tuple[str, str], code: str) -> None:

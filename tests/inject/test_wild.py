@@ -94,7 +94,7 @@ CONTAINERS = st.lists(
 )
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(st.sampled_from(FIELDS), st.one_of(VALUES, CONTAINERS), max_size=7),
     st.lists(st.text("abc", min_size=1, max_size=3), max_size=3, unique=True),
@@ -126,6 +126,62 @@ def test_whatever_a_document_is_it_is_guarded_exactly_or_refused(
     if plan.edits:
         back = plan_document(changed.value, REMOVE)
         assert edited(changed, back.edits).to_bytes() == data
+
+
+def _fields(*names: str) -> st.SearchStrategy[dict[str, Any]]:
+    """An object with some of these fields, each of which may be anything."""
+    return st.dictionaries(st.sampled_from(names), VALUES, max_size=5)
+
+
+TEMPLATES = st.builds(
+    lambda one, other, tags, service: {
+        "Resources": {
+            "One": {
+                "Type": "AWS::ECS::TaskDefinition",
+                "Properties": {**one, "ContainerDefinitions": [{**other, "Name": "c"}]},
+            },
+            **({"Two": {"Type": "AWS::ECS::TaskDefinition", "Properties": {**one, **tags}}} if tags else {}),
+            "Service": {"Type": "AWS::ECS::Service", "Properties": service},
+            **tags,
+        }
+    },
+    _fields("PidMode", "Volumes", "Tags", "RuntimePlatform", "Cpu"),
+    _fields("Name", "Image", "Command", "LinuxParameters", "LogConfiguration", "DockerLabels"),
+    _fields("Tags", "Properties", "Fn::ForEach::x", "Fn::Transform", "ContainerDefinitions"),
+    st.one_of(VALUES, _fields("PlatformVersion", "TaskDefinition", "EnableExecuteCommand")),
+)
+MANIFESTS = st.builds(
+    lambda rest, path, value: {
+        **rest,
+        "type": "Backend Service",
+        "environments": {"prod": {"taskdef_overrides": [{"path": path, "value": value}, value]}},
+    },
+    _fields("name", "image", "sidecars", "storage", "platform", "cpu", "taskdef_overrides", "command", "environments"),
+    st.sampled_from(["PidMode", "Volumes[-]", "ContainerDefinitions[-]", "x"]),
+    VALUES,
+)
+COMPOSED = st.builds(
+    lambda one, rest, name: {**rest, "services": {"a": {**one, "image": "x"}, "b": one, name: rest}},
+    _fields("pid", "cap_add", "labels", "deploy", "profiles", "platform", "command", "network_mode", "scale"),
+    _fields("volumes", "image", "labels", "x"),
+    st.sampled_from(["outrider-b", "c", "d"]),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.one_of(TEMPLATES, MANIFESTS, COMPOSED), st.integers(0, 2**32))
+def test_templates_with_anything_in_them(document: dict[str, Any], seed: int) -> None:
+    """The same for templates, manifests and Compose files whose fields may be anything."""
+    data = write_json(document, random.Random(seed)).encode()
+    read = read_document(data)
+    plan_document(read.value, REMOVE)
+    plan = plan_document(read.value, GUARD)
+    assert not (plan.refused and plan.edits)
+    assert plan.problems or plan.targets
+    changed = edited(read, plan.edits)
+    assert changed.value == apply(read.value, plan.edits)
+    back = plan_document(changed.value, REMOVE)
+    assert edited(changed, back.edits).to_bytes() == data
 
 
 @settings(max_examples=60, deadline=None)

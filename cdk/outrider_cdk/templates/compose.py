@@ -4,18 +4,23 @@ Compose has no PID namespace for several services, so that each service has a si
 `outrider-SERVICE`. The guarded service stays as it is: its program is still PID 1.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from outrider_cdk.rewriting import Delete, Edit, GuardOptions, Insert, Problem, Replace
 from outrider_cdk.rewriting.checks import check
-from outrider_cdk.rewriting.ours import UNDO_LABEL, VERSION_LABEL
 from outrider_cdk.rewriting.problems import Path, error, warning
 from outrider_cdk.rewriting.shapes import as_list, as_object, as_text
-from outrider_cdk.rewriting.sidecar import HEALTH_CHECK, JOURNAL_DIR, environment
-from outrider_cdk.templates.plan import MANAGED_TAG, Draft, Json, Plan, Target, Wish
+from outrider_cdk.templates.compose_sidecar import (
+    how_volumes_were,
+    sidecar_service,
+    version_of_service,
+    volume_edits,
+    volumes_are,
+    volumes_of,
+)
+from outrider_cdk.templates.plan import MANAGED_TAG, Draft, Plan, Target, Wish
 
 _MATTERS: Final = frozenset(
     (
@@ -38,15 +43,18 @@ def plan_compose(document: Mapping[str, Any], wish: Wish) -> Plan:
     """A sidecar for each service that is not left out, or none any more."""
     draft = Draft("Compose file")
     services = document["services"]
-    ours = {name for name, service in services.items() if _version(service)}
+    ours = {name for name, service in services.items() if version_of_service(service)}
     if wish.options is None:
         _take_out(draft, document, ours, wish)
         return draft.finished()
+    if not isinstance(document.get("volumes"), dict | None):
+        says = "This is no object of volumes, and the journal's is to be added to it."
+        draft.problems.append(error(("volumes",), "wrong-type", says, "Write an object, or leave volumes out."))
     for name, service in services.items():
         if name not in ours:
             _guard(draft, document, str(name), service, wish, wish.options)
-    volumes = [volume for edit in draft.edits if isinstance(edit, Insert) for volume in _volumes_of(edit.value)]
-    draft.edits += _volume_edits(document, volumes)
+    volumes = [volume for edit in draft.edits if isinstance(edit, Insert) for volume in volumes_of(edit.value)]
+    draft.edits += volume_edits(document, volumes)
     return draft.finished()
 
 
@@ -69,50 +77,16 @@ def _guard(
     called = f"{options.container_name}-{name}"
     problems = [*_checked(path, service, options), *_of_compose(path, service, options)]
     present = document["services"].get(called)
-    if present is not None and not _version(present):
+    if present is not None and not version_of_service(present):
         says = f"A service {called!r} is there, and is not of this rewriter's making."
         problems.append(error(("services", called), "name-taken", says, "Choose another name (container_name)."))
-    how = _how(present) if _version(present) else _volumes_are(document)
-    made = _sidecar(name, service, options, how)
+    problems += _other_tracers(path, name, document["services"])
+    how = how_volumes_were(present) if version_of_service(present) else volumes_are(document)
+    made = sidecar_service(name, service, options, how)
     edits: list[Edit] = [] if present == made else [Insert(("services", called), made)]
     if present is not None and edits:
         edits = [Replace(("services", called), made)]
     draft.settle(path, name, wish, edits, problems)
-
-
-def _sidecar(name: str, service: Mapping[str, Any], options: GuardOptions, how: str) -> Json:
-    """The sidecar's service; `$` is Compose's own sign and is doubled."""
-    image = options.image_arm64 if "arm" in as_text(service.get("platform")) else options.image
-    variables = {key: str(value).replace("$", "$$") for key, value in environment({}, options).items()}
-    variables.setdefault("OUTRIDER_TOKEN", "${OUTRIDER_TOKEN:-}")
-    volume = f"{options.volume_name}-{name}"
-    seconds = f"{options.stop_timeout_s}s"
-    made: Json = {
-        "image": image,
-        "pid": f"service:{name}",
-        "network_mode": f"service:{name}",
-        "user": "0",
-        "cap_add": ["SYS_PTRACE"],
-        "read_only": True,
-        "environment": variables,
-        "volumes": [f"{volume}:{JOURNAL_DIR}"],
-        "mem_limit": f"{options.memory_mib}m",
-        "mem_reservation": f"{options.memory_reservation_mib}m",
-        "restart": "unless-stopped",
-        "stop_grace_period": seconds,
-        "healthcheck": {
-            "test": HEALTH_CHECK["command"],
-            "interval": f"{HEALTH_CHECK['interval']}s",
-            "timeout": f"{HEALTH_CHECK['timeout']}s",
-            "retries": HEALTH_CHECK["retries"],
-            "start_period": f"{HEALTH_CHECK['startPeriod']}s",
-        },
-        "labels": {
-            VERSION_LABEL: options.version,
-            UNDO_LABEL: json.dumps({"volume": volume, "volumes": how}, separators=(",", ":")),
-        },
-    }
-    return {**made, "profiles": service["profiles"]} if isinstance(service.get("profiles"), list) else made
 
 
 def _checked(path: Path, service: Mapping[str, Any], options: GuardOptions) -> list[Problem]:
@@ -170,6 +144,18 @@ def _of_compose(path: Path, service: Mapping[str, Any], options: GuardOptions) -
     return found
 
 
+def _other_tracers(path: Path, name: str, services: Mapping[str, Any]) -> list[Problem]:
+    """Services that trace this one already, a sidecar made by hand among them."""
+    found: list[Problem] = []
+    for other, service in services.items():
+        fields = as_object(service)
+        joins = fields.get("pid") == f"service:{name}" and not version_of_service(service)
+        if joins and "SYS_PTRACE" in as_list(fields.get("cap_add")):
+            says = f"The service {other!r} may trace this one already, and a process has one tracer."
+            found.append(error(path, "second-tracer", says, f"Take {other} out, or leave {name} out."))
+    return found
+
+
 def _take_out(draft: Draft, document: Mapping[str, Any], ours: set[str], wish: Wish) -> None:
     """Every sidecar that was put in, and the volumes with them."""
     services = document["services"]
@@ -180,53 +166,14 @@ def _take_out(draft: Draft, document: Mapping[str, Any], ours: set[str], wish: W
             draft.settle(("services", guards), guards, wish, [Delete(("services", called))], ())
             gone.append(called)
     volumes = as_object(document.get("volumes"))
-    mine = [volume for called in gone for volume in _volumes_of(services[called]) if volume in volumes]
-    hows = {_how(services[called]) for called in gone}
+    mine = [volume for called in gone for volume in volumes_of(services[called]) if volume in volumes]
+    hows = {how_volumes_were(services[called]) for called in gone}
     if mine and len(mine) == len(volumes) and "none" in hows:
         draft.edits.append(Delete(("volumes",)))
     elif mine and len(mine) == len(volumes) and "null" in hows:
         draft.edits.append(Replace(("volumes",), None))
     else:
         draft.edits += [Delete(("volumes", volume)) for volume in mine]
-
-
-def _volume_edits(document: Mapping[str, Any], names: list[str]) -> list[Edit]:
-    present = document.get("volumes")
-    wanted = [name for name in names if name not in as_object(present)]
-    if not wanted:
-        return []
-    if isinstance(present, dict):
-        return [Insert(("volumes", name), {}) for name in wanted]
-    made: Json = {name: {} for name in wanted}
-    return [Replace(("volumes",), made) if "volumes" in document else Insert(("volumes",), made)]
-
-
-def _volumes_are(document: Mapping[str, Any]) -> str:
-    if "volumes" not in document:
-        return "none"
-    return "list" if isinstance(document["volumes"], dict) else "null"
-
-
-def _volumes_of(service: Any) -> list[str]:
-    """The volume that a sidecar of ours remembers. Any: a service may be anything."""
-    name = _record(service).get("volume")
-    return [name] if isinstance(name, str) else []
-
-
-def _how(service: Any) -> str:
-    return str(_record(service).get("volumes", "list"))
-
-
-def _record(service: Any) -> Mapping[str, Any]:
-    try:
-        record = json.loads(as_text(as_object(as_object(service).get("labels")).get(UNDO_LABEL)))
-    except ValueError:
-        return {}
-    return as_object(record)
-
-
-def _version(service: Any) -> str:
-    return as_text(as_object(as_object(service).get("labels")).get(VERSION_LABEL))
 
 
 def _why_labelled(service: Any) -> str:

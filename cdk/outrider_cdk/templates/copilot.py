@@ -212,7 +212,7 @@ def _remembering(container: Json, how: str) -> Json:
 def _how(container: Mapping[str, Any]) -> str:
     try:
         record = json.loads(as_text(as_object(container.get("DockerLabels")).get(UNDO_LABEL)))
-    except ValueError:
+    except (ValueError, RecursionError):
         return "list"
     return str(record.get(_MADE, "list")) if isinstance(record, dict) else "list"
 
