@@ -24,7 +24,7 @@ COMMANDS: Final = (
     ("run", "outrider_cli.run", "the sidecar: guard the task it is in"),
     ("health", "outrider_cli.health", "whether the sidecar of this container is well"),
     ("doctor", "outrider_cli.doctor", "what can be seen here, and why not the rest"),
-    ("inject", "outrider_cli.inject", "put the sidecar into task definitions, in files and in services, or take it out"),
+    ("inject", "outrider_cli.inject", "guard task definitions, in files and where they run, or take the sidecar out"),
     ("unit", "outrider_cli.unit", "the systemd unit that guards this machine, with limits by its size"),
     ("collector", "outrider_cli.collector", "the collector"),
     ("findings", "outrider_cli.findings", "ask a collector for findings, and decide what becomes of them"),
