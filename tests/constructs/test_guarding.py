@@ -9,8 +9,8 @@ from aws_cdk import aws_ecs_patterns as patterns
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_secretsmanager as secretsmanager
 from cdk_apps import Json, Written, add_app, containers, fargate, new_network, new_stack
-
 from constructs import IConstruct
+
 from outrider_cdk import MANAGED, Outrider
 from outrider_cdk.rewriting.ours import version_of
 

@@ -9,8 +9,8 @@ from typing import Final
 import jsii
 from aws_cdk import Annotations, IAspect
 from aws_cdk import aws_ecs as ecs
-
 from constructs import IConstruct
+
 from outrider_cdk.constructs.choices import Choices
 from outrider_cdk.constructs.definition import construct_of
 from outrider_cdk.constructs.guarding import GUARDS, Guard

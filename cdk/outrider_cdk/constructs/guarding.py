@@ -6,8 +6,8 @@ from typing import Any, Final
 from aws_cdk import Annotations, RemovalPolicy, Stack
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_logs as logs
-
 from constructs import Construct
+
 from outrider_cdk.constructs.choices import Choices, Image, Secret, arn_of
 from outrider_cdk.constructs.definition import Json, Moment, Tokens, change, construct_of
 from outrider_cdk.constructs.fargate import check_fargate

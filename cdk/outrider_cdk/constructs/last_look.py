@@ -6,8 +6,8 @@ from weakref import WeakKeyDictionary
 import jsii
 from aws_cdk import Stack, Stage
 from aws_cdk import aws_ecs as ecs
-
 from constructs import IValidation
+
 from outrider_cdk.constructs.guarding import Guard, annotate
 from outrider_cdk.rewriting.checks.elsewhere import check_service
 

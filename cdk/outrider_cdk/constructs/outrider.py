@@ -6,8 +6,8 @@ from typing import Any
 from aws_cdk import Annotations, Aspects
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_logs as logs
-
 from constructs import Construct, IConstruct
+
 from outrider_cdk.constructs.aspect import PRIORITY, GuardAspect, GuardedOne
 from outrider_cdk.constructs.choices import Choices, Image, Secret
 from outrider_cdk.constructs.collector.construct import OutriderCollector

@@ -7,7 +7,7 @@ starts, also in a deployment. What agents send meanwhile another collector takes
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from aws_cdk import Duration
+from aws_cdk import Duration, Tags
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_efs as efs
@@ -18,6 +18,7 @@ from constructs import Construct
 from outrider_cdk.constructs.acknowledging import acknowledge
 from outrider_cdk.constructs.collector.image import ALIVE_COMMAND, DATA_DIR, PORT
 from outrider_cdk.constructs.collector.storage import folder_statement, volume_of
+from outrider_cdk.templates.plan import MANAGED_TAG
 
 CONTAINER: Final = "collector"
 VOLUME: Final = "data"
@@ -74,6 +75,7 @@ def make_definition(
         ),
     )
     container.add_mount_points(ecs.MountPoint(source_volume=VOLUME, container_path=DATA_DIR, read_only=False))
+    Tags.of(definition).add(MANAGED_TAG, "false")  # one that guards itself would be asked about itself
     _explain(definition)
     return definition
 
