@@ -71,7 +71,8 @@ def measure() -> list[Row]:
         check_podman()
         store = make_base()
     except Unavailable as error:
-        return [{"what": "the sidecar's image", "value": "not measured", "unit": "", "spread": str(error)}]
+        said = {"value": "not measured", "unit": "", "spread": str(error), "target": ""}
+        return [{"what": "the sidecar's image", **said}]
     with Podman(shared=store) as podman:
         began_s = time.monotonic()
         build(podman, Path(__file__).parents[1], target="sidecar", name=SIDECAR)

@@ -23,6 +23,8 @@ def podman() -> Iterator[Podman]:
     with Podman(shared=store) as made:
         yield made
     assert not made.folder.exists()
+    assert str(made.folder) not in Path("/proc/self/mountinfo").read_text()
+    assert not list(Path("/sys/fs/cgroup").glob(f"*{made.cgroup}"))
 
 
 @pytest.fixture(scope="session")
