@@ -107,6 +107,14 @@ def test_waits_in_line_when_it_uses_too_much() -> None:
     assert scene.pass_time(late=10)
 
 
+def test_goes_on_in_haste_after_a_burst() -> None:
+    """One burst that took too much does not make it late for what follows."""
+    scene = Scene()
+    assert scene.pass_time(late=10)
+    assert not scene.pass_time(share=0.5)
+    assert scene.pass_time()
+
+
 def test_where_it_is_forbidden_it_is_asked_for_once() -> None:
     """Without the capability it goes on like everybody."""
     scene = Scene(allowed=False)

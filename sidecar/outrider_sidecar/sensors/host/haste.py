@@ -100,11 +100,9 @@ class Haste:
         if self._waited_ns() > VERY_LATE_NS or many_late:
             self._until_ns = now_ns + HASTE_NS
         self._is_greedy = share > SHARE
-        if self._is_greedy:
-            self._until_ns = 0
         self._seen = self._late = 0
         self._used_before_ns, self._reviewed_ns = used_ns, now_ns
-        self._set(now_ns < self._until_ns)
+        self._set(now_ns < self._until_ns and not self._is_greedy)
 
     def _set(self, first: bool) -> None:
         if first == self.is_first or not self._may:
