@@ -39,9 +39,11 @@ MAX_ENDED: Final = 64
 """Most processes that ended lately whose last descriptors are looked at."""
 MAX_SYNS: Final = 8_192
 MAX_BUSY_SHARE: Final = 0.2
-"""Most of the engine's time that looks may take; a look beyond it waits for a later tick."""
+"""Most of a processor's time that looks may take; a look beyond it waits for a later tick."""
 MAX_CONNECTION_SHARE: Final = 0.05
-"""The same for looks that a connection asked for: a busy service opens many while an operator's shell is open."""
+"""The same for looks that a connection asked for: a busy service opens many while an operator's shell is open.
+
+It never puts off a look that is due by itself."""
 FREE_ANSWERS: Final = 4
 ANSWER_EVERY_S: Final = 1.0
 """A shell whose children write to a connection is looked at so often freely, then at most at this interval."""
@@ -68,7 +70,8 @@ class Watched(Struct):
 class TieTracker:
     """Finds reverse shells' ties. Belongs to the engine's thread; `tick` is called every few milliseconds.
 
-    `near` says who belongs together, where many tasks are guarded: a shell is looked at among its own.
+    `spent` is the processor's time that the thread used, by which looks are rationed: waiting for a processor costs
+    nobody anything. `near` says who belongs together, where many tasks are guarded: a shell is looked at among its own.
     """
 
     def __init__(
@@ -78,12 +81,14 @@ class TieTracker:
         look: Look,
         *,
         clock: Monotonic,
+        spent: Monotonic | None = None,
         near: Near = lambda _: None,
     ) -> None:
         self._tree = tree
         self._shells = shells
         self._look = look
         self._clock = clock
+        self._spent = spent or clock
         self._near = near
         self._watched: dict[ProcessId, Watched] = {}
         self._told: dict[tuple[ProcessId, int], str] = {}
@@ -91,6 +96,7 @@ class TieTracker:
         self._answers: dict[ProcessId, tuple[int, float]] = {}
         self._due_connections: set[int] = set()
         self._busy_until_s = 0.0
+        self._connections_until_s = 0.0
         self.let_go = 0
 
     @property
@@ -106,7 +112,7 @@ class TieTracker:
             return [*self._tell(process, direct, at_ns), *self._tell_hop(process, direct, at_ns)]
         if is_shell and reads_commands_from_stdin(process.argv) and process.script is None:
             self._watch(process)
-            return self._look_at([self._watched[process.id]], at_ns)
+            return self._look_as_due([self._watched[process.id]], at_ns)
         if direct is None and (answering := _answers_to_socket(process)):
             return self._answered(process, answering, at_ns)
         return []
@@ -141,15 +147,20 @@ class TieTracker:
         now_s = self._clock()
         if now_s < self._busy_until_s:
             return []
-        opened, self._due_connections = self._due_connections, set()
-        due, share = [], MAX_BUSY_SHARE
+        opened: set[int] = set()
+        if now_s >= self._connections_until_s:
+            opened, self._due_connections = self._due_connections, set()
+        due: list[Watched] = []
+        asked: list[Watched] = []
         for watched in self._watched.values():
-            by_connection = any(self._may_feed(mnt_ns, watched.process) for mnt_ns in opened)
-            if by_connection:
-                share = MAX_CONNECTION_SHARE
-            if by_connection or _is_due(watched, now_s):
+            if _is_due(watched, now_s):
                 due.append(watched)
-        return self._look_at(due, at_ns, share=share) if due else []
+            elif any(self._may_feed(mnt_ns, watched.process) for mnt_ns in opened):
+                asked.append(watched)
+        found = self._look_as_due(due, at_ns) if due else []
+        if asked:
+            found += self._look_for_connections(asked, at_ns)
+        return found
 
     def direction_of(self, connection: SocketFacts) -> Direction:
         """Who sent the SYN: as the tap saw it, else as the ports suggest."""
@@ -165,9 +176,20 @@ class TieTracker:
             self.let_go += 1
         self._watched.setdefault(process.id, Watched(process, self._clock()))
 
-    def _look_at(self, watched: Sequence[Watched], at_ns: int, *, share: float = MAX_BUSY_SHARE) -> list[StdioTied]:
+    def _look_as_due(self, due: Sequence[Watched], at_ns: int) -> list[StdioTied]:
+        for watched in due:
+            watched.looks += 1
+        return self._look_at(due, at_ns)
+
+    def _look_for_connections(self, asked: Sequence[Watched], at_ns: int) -> list[StdioTied]:
+        began_s = self._spent()
+        found = self._look_at(asked, at_ns)
+        self._connections_until_s = self._clock() + (self._spent() - began_s) / MAX_CONNECTION_SHARE
+        return found
+
+    def _look_at(self, watched: Sequence[Watched], at_ns: int) -> list[StdioTied]:
         """One look for several shells: their relatives first, then everybody."""
-        started_s = self._clock()
+        began_s = self._spent()
         found: list[StdioTied] = []
         rest = list(watched)
         for reach in (self._relatives, self._neighbours):
@@ -175,10 +197,7 @@ class TieTracker:
                 break
             graph = self._graph(reach(rest), [one.process for one in rest])
             rest = [w for w in rest if not self._judge(w, graph, found, at_ns)]
-        for one in watched:
-            one.looks += 1
-        took_s = self._clock() - started_s
-        self._busy_until_s = started_s + took_s / share
+        self._busy_until_s = self._clock() + (self._spent() - began_s) / MAX_BUSY_SHARE
         return found
 
     def _judge(self, watched: Watched, graph: Graph, found: list[StdioTied], at_ns: int) -> bool:
