@@ -171,6 +171,8 @@ class Guard:
             record_wait_s=RECORD_WAIT_S if plan.host_net_ns else 0.0,
         )
 
+        self.containers.on_succeeded = self._succeeded
+
     def run(self, pipe_fd: int) -> None:
         """Judge until asked to stop; called in the main thread."""
         sys.setswitchinterval(SWITCH_S)
@@ -314,12 +316,24 @@ class Guard:
             if living and container.mnt_ns in self._places:
                 self.files.add_root(container.mnt_ns, living[-1].id.pid, (), baseline_ns=container.drift.baseline_ns)
 
+    def forget(self, containers: Iterable[Container]) -> None:
+        """These ended long ago: nothing of them is held any more; in the engine's thread."""
+        for container in containers:
+            self.files.remove_root(container.mnt_ns)
+            self._forget_places(container.mnt_ns)
+
+    def _succeeded(self, container: Container) -> None:
+        """A container has ended, and its number is given to another, which is to be watched and named as a new one."""
+        self.engine.settle(container)
+        self._forget_places(container.mnt_ns)
+
     def _unmounted(self, mnt_ns: int) -> None:
         self.intake.put(partial(self._forget_places, mnt_ns))
 
     def _forget_places(self, mnt_ns: int) -> None:
         """The container's file system went away: it is watched anew from its next program on."""
         self._places.pop(mnt_ns, None)
+        self._build_ids.forget(mnt_ns)
         self.libraries.forget_root(mnt_ns)
 
     def _pids_of(self, mnt_ns: int) -> Iterable[int]:
