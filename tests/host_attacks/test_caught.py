@@ -81,9 +81,6 @@ def test_an_attack_is_caught(scenario: Scenario, network: str, lab: HostLab, fol
     check_finding(ours[0], task, played)
 
 
-UNREAD_HOLDER = "quiet-ecs-exec"
-
-
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("scenario", QUIET, ids=lambda s: s.name)
 def test_ordinary_work_is_quiet(scenario: Scenario, network: str, lab: HostLab, folder: Path):
@@ -96,7 +93,5 @@ def test_ordinary_work_is_quiet(scenario: Scenario, network: str, lab: HostLab, 
     assert played.worked, (played.output, played.errors, played.heard)
     time.sleep(QUIET_FOR_S)
     found = watch.findings()
-    if scenario.name == UNREAD_HOLDER and any("holder= (pid" in finding.description for finding in found):
-        pytest.xfail("a known false alarm: the start of the session worker was not read, so its file is not known")
     assert {finding.type for finding in found} <= set(scenario.allowed), [f.description for f in found]
     assert {finding.severity for finding in found} <= {"LOW"}
