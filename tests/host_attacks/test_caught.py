@@ -75,7 +75,7 @@ def test_an_attack_is_caught(scenario: Scenario, network: str, lab: HostLab, fol
     ours = [one for one in found if one.type == scenario.finding]
     if not ours and scenario.name in OUTRUN:
         pytest.xfail("what did it had ended before it was looked at")
-    assert len(ours) == 1, [(one.type, one.description) for one in found]
+    assert len(ours) == 1, ([(one.type, one.description) for one in found], watch.state())
     others = {one.type for one in found}
     assert others <= {scenario.finding, *scenario.allowed}
     check_finding(ours[0], task, played)
