@@ -51,6 +51,7 @@ from outrider_wire.events import (
     LibraryLoaded,
     ProcessExecuted,
     ProcessExited,
+    ProcessId,
     SightLost,
     SocketFacts,
 )
@@ -146,6 +147,7 @@ class Guard:
                 clock=time.monotonic,
                 spent=time.thread_time,
                 near=networks.neighbours,
+                spoke_last=self._spoke_last,
             ),
             intel=plan.intel,
             started_at=started_at_ns,
@@ -362,6 +364,12 @@ class Guard:
             return self._sockets.find(inodes, pids)
         except (OSError, ProcessGone):
             return {}
+
+    def _spoke_last(self, connection: SocketFacts, process: ProcessId) -> bool:
+        try:
+            return self._sockets.spoke_last(connection, process.pid)
+        except OSError:
+            return False
 
 
 def _say_scanned(mnt_ns: int, directories: int, unwatched: int) -> None:

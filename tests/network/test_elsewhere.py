@@ -51,6 +51,33 @@ def test_sockets_are_found_where_their_holders_are(fresh, sockets):
     assert own_network() == home
 
 
+def test_the_kernel_tells_who_spoke_last(fresh, sockets):
+    """Of a connection where it is: nobody at first, then whoever sent data after the other did."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as ours:
+        theirs, _ = server.accept()
+        inode = os.fstat(ours.fileno()).st_ino
+        connection = sockets.find([inode])[inode]
+
+        def spoke_last():
+            return sockets.spoke_last(connection, os.getpid())
+
+        assert not spoke_last()
+        ours.sendall(b"what is it?")
+        theirs.recv(64)
+        assert not spoke_last()
+        time.sleep(0.02)
+        theirs.sendall(b"this")
+        ours.recv(64)
+        assert not spoke_last()
+        time.sleep(0.02)
+        ours.sendall(b"thanks")
+        theirs.recv(64)
+        until(spoke_last)
+        theirs.close()
+    assert not spoke_last()
+    assert not sockets.spoke_last(connection, fresh().pid)
+
+
 def test_a_holder_that_is_gone_finds_nothing(fresh, sockets):
     """Nobody leads to the namespace any more: what was there is not found, and nothing is raised."""
     room = fresh()

@@ -2,10 +2,19 @@
 
 import pytest
 
+from outrider_sidecar.world.lineage import Held
 from outrider_sidecar.world.shells import Shells
 from outrider_sidecar.world.ties import LOOKS_AFTER_S, MAX_BUSY_SHARE, MAX_CONNECTION_SHARE, TieTracker
 from outrider_sidecar.world.tree import ProcessTree
-from outrider_wire.events import ConnectionOpened, Descriptor, FileFacts, ProcessExecuted, ProcessId
+from outrider_wire.events import (
+    ConnectionOpened,
+    Descriptor,
+    FileFacts,
+    ProcessExecuted,
+    ProcessId,
+    SocketFacts,
+    StdioTied,
+)
 
 SHELL = ProcessId(7, 1)
 PIPE = (Descriptor(0, "pipe:[1]", 1, 0, "r"), Descriptor(1, "pipe:[2]", 2, 0, "w"))
@@ -69,3 +78,52 @@ def test_many_connections_put_off_no_look_that_is_due_and_are_looked_for_seldom(
     for after_s in LOOKS_AFTER_S[1:]:
         assert any(after_s <= at_s <= after_s + 0.031 for at_s in looked), (after_s, looked)
     assert len(looked) <= len(LOOKS_AFTER_S) + 4.0 * MAX_CONNECTION_SHARE / 0.004
+
+
+LOOP, FEEDER, CHILD = ProcessId(8, 1), ProcessId(9, 1), ProcessId(10, 1)
+CONNECTION = SocketFacts(90, "tcp", "192.0.2.1", 5000, "192.0.2.2", 443, "ESTABLISHED", direction="outbound")
+
+
+def loop_that_runs_what_it_reads(*, keeps: bool, spoke: list[bool]) -> tuple[TieTracker, list[StdioTied]]:
+    """`cat <&5 | while read line; do eval "$line" >&5 2>&5; done`, and a child of the loop that ended unread."""
+    tree, own = ProcessTree(), Descriptor(5, "socket:[90]", 90, 0, "rw")
+    loop = (Descriptor(0, "pipe:[1]", 1, 0, "r"), Descriptor(1, "/dev/null"), *((own,) if keeps else ()))
+    feeder = (Descriptor(0, "socket:[90]", 90), Descriptor(1, "pipe:[1]", 1, 0, "w"), own)
+    for who, program in ((LOOP, "/bin/bash"), (FEEDER, "/bin/cat")):
+        tree.execute(ProcessExecuted(0, who, exe=FileFacts(program), argv=(program, "-c", ""), mnt_ns=5))
+    held = [Held(LOOP, loop, 5), Held(FEEDER, feeder, 5)]
+
+    def look(processes):
+        asked = {process.id for process in processes}
+        return [one for one in held if one.process in asked], {90: CONNECTION}
+
+    now_s = [0.0]
+    ties = TieTracker(
+        tree,
+        Shells(lambda _: "", lambda _: frozenset()),
+        look,
+        clock=lambda: now_s[0],
+        near=lambda _: {5},
+        spoke_last=lambda _connection, _process: spoke.pop(0) if spoke else False,
+    )
+    child = tree.execute(ProcessExecuted(0, CHILD, LOOP, exe=FileFacts("/usr/bin/id"), mnt_ns=5))
+    told = ties.executed(child, 0)
+    while now_s[0] < 4.0:
+        now_s[0] += 0.01
+        told += ties.tick(0)
+    return ties, told
+
+
+@pytest.mark.parametrize("spoke", [[True], [False, False, True]])
+def test_a_child_that_was_gone_unread_is_told_by_what_was_sent_back(spoke):
+    """At once, or as soon as the answer is on its way; once."""
+    _, told = loop_that_runs_what_it_reads(keeps=True, spoke=spoke)
+    assert [(one.process, one.tie, one.remote, one.direction) for one in told] == [
+        (LOOP, "socket", "192.0.2.2", "outbound")
+    ]
+
+
+@pytest.mark.parametrize(("keeps", "spoke"), [(True, []), (False, [True] * 9)])
+def test_a_script_that_only_reads_what_it_asked_for_is_not_told(keeps, spoke):
+    """Nothing was sent since; or the loop has no connection that anything of it could have been sent on."""
+    assert loop_that_runs_what_it_reads(keeps=keeps, spoke=spoke)[1] == []
