@@ -19,7 +19,7 @@ from outrider_sidecar.sensors.holdings import look_at
 from outrider_sidecar.world.shells import Shells
 from outrider_sidecar.world.ties import TieTracker
 from outrider_sidecar.world.tree import ProcessTree
-from outrider_wire.errors import Unavailable
+from outrider_wire.errors import ProcessGone, Unavailable
 
 
 def sockets_of(pid):
@@ -149,10 +149,11 @@ def test_a_reverse_shell_in_another_namespace_is_tied(fresh, sockets, tmp_path, 
 
         def look():
             for pid in (shell.pid, *descendants(shell.pid)):
-                process = read_stat(pid).process
-                if tree.get(process) is None or tree.get(process).exe.path != os.readlink(f"/proc/{pid}/exe"):
-                    event = reader.read(pid, parent=None, seen="found")
-                    told.extend(ties.executed(tree.execute(event), time.time_ns()))
+                with suppress(ProcessGone, FileNotFoundError):  # it ended while it was looked at
+                    process = read_stat(pid).process
+                    if tree.get(process) is None or tree.get(process).exe.path != os.readlink(f"/proc/{pid}/exe"):
+                        event = reader.read(pid, parent=None, seen="found")
+                        told.extend(ties.executed(tree.execute(event), time.time_ns()))
             told.extend(ties.tick(time.time_ns()))
             return [event for event in told if event.tie == tie]
 
