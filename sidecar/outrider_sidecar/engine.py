@@ -104,6 +104,7 @@ class Engine:
         self._files_caught_up = files_caught_up
         self._all_taken = all_taken
         self._record_wait_s = record_wait_s
+        world.containers.on_succeeded = self.settle
         self._judged: dict[str, bool] = {}
         self._folding = Folding()
         self._held_back: list[HeldBack] = []
@@ -149,9 +150,17 @@ class Engine:
 
     def flush(self) -> None:
         """Judge everything that is held back, now: the end has come."""
-        held, self._held_back = self._held_back, []
-        for one in held:
-            self._judge(self._world.guess_owner(one.event))
+        self._let_go(self._held_back)
+
+    def settle(self, container: Container) -> None:
+        """Judge what is held back of a container, now: its mount namespace's number is about to be another's."""
+        self._let_go([held for held in self._held_back if self._mount_namespace(held.event) == container.mnt_ns])
+
+    def _let_go(self, chosen: Sequence[HeldBack]) -> None:
+        taken = set(map(id, chosen))
+        self._held_back = [held for held in self._held_back if id(held) not in taken]
+        for held in chosen:
+            self._judge(self._world.guess_owner(held.event))
 
     def tell(self, finding: Finding) -> None:
         """Pass on a finding that was made elsewhere; in the engine's thread, as all of this."""
@@ -179,12 +188,13 @@ class Engine:
 
     def _awaits_name(self, fact: Event) -> bool:
         containers = self._world.containers
-        if not containers.may_be_named:
-            return False
+        return containers.may_be_named and containers.awaits_name(self._mount_namespace(fact), fact.at_ns)
+
+    def _mount_namespace(self, fact: Event) -> int:
         mnt_ns: int = getattr(fact, "mnt_ns", 0)
         if not mnt_ns and (actor := self._world.actor_of(fact)) is not None:
             mnt_ns = actor.mnt_ns
-        return containers.awaits_name(mnt_ns, fact.at_ns)
+        return mnt_ns
 
     def _is_early(self, held: HeldBack, now_s: float) -> bool:
         """What is still on its way, because the file watch or we ourselves are behind, is waited for, within reason."""

@@ -51,6 +51,7 @@ from outrider_wire.events import (
     LibraryLoaded,
     ProcessExecuted,
     ProcessExited,
+    ProcessId,
     SightLost,
     SocketFacts,
 )
@@ -139,7 +140,15 @@ class Guard:
             tree=self.tree,
             containers=self.containers,
             shells=shells,
-            ties=TieTracker(self.tree, shells, self._look, clock=time.monotonic, near=networks.neighbours),
+            ties=TieTracker(
+                self.tree,
+                shells,
+                self._look,
+                clock=time.monotonic,
+                spent=time.thread_time,
+                near=networks.neighbours,
+                spoke_last=self._spoke_last,
+            ),
             intel=plan.intel,
             started_at=started_at_ns,
             ordered_libraries=self._orders.of,
@@ -163,6 +172,8 @@ class Guard:
             all_taken=lambda: not len(self.intake),
             record_wait_s=RECORD_WAIT_S if plan.host_net_ns else 0.0,
         )
+
+        self.containers.on_succeeded = self._succeeded
 
     def run(self, pipe_fd: int) -> None:
         """Judge until asked to stop; called in the main thread."""
@@ -307,12 +318,24 @@ class Guard:
             if living and container.mnt_ns in self._places:
                 self.files.add_root(container.mnt_ns, living[-1].id.pid, (), baseline_ns=container.drift.baseline_ns)
 
+    def forget(self, containers: Iterable[Container]) -> None:
+        """These ended long ago: nothing of them is held any more; in the engine's thread."""
+        for container in containers:
+            self.files.remove_root(container.mnt_ns)
+            self._forget_places(container.mnt_ns)
+
+    def _succeeded(self, container: Container) -> None:
+        """A container has ended, and its number is given to another, which is to be watched and named as a new one."""
+        self.engine.settle(container)
+        self._forget_places(container.mnt_ns)
+
     def _unmounted(self, mnt_ns: int) -> None:
         self.intake.put(partial(self._forget_places, mnt_ns))
 
     def _forget_places(self, mnt_ns: int) -> None:
         """The container's file system went away: it is watched anew from its next program on."""
         self._places.pop(mnt_ns, None)
+        self._build_ids.forget(mnt_ns)
         self.libraries.forget_root(mnt_ns)
 
     def _pids_of(self, mnt_ns: int) -> Iterable[int]:
@@ -341,6 +364,12 @@ class Guard:
             return self._sockets.find(inodes, pids)
         except (OSError, ProcessGone):
             return {}
+
+    def _spoke_last(self, connection: SocketFacts, process: ProcessId) -> bool:
+        try:
+            return self._sockets.spoke_last(connection, process.pid)
+        except OSError:
+            return False
 
 
 def _say_scanned(mnt_ns: int, directories: int, unwatched: int) -> None:

@@ -67,7 +67,7 @@ class HostNaming:
         """Note who ended, tell of who is left alone, and ask the agent where somebody is nameless."""
         containers = guard.containers
         containers.may_be_named = bool(self._uri)
-        containers.note_living({process.mnt_ns for process in guard.tree.living()}, time.time_ns())
+        guard.forget(containers.note_living({process.mnt_ns for process in guard.tree.living()}, time.time_ns()))
         tell_notices(guard)
         nameless = frozenset(c.id or c.mnt_ns for c in containers.all() if not c.name and not c.ended_at_ns)
         if nameless - self._nameless:

@@ -10,6 +10,7 @@ from outrider_sidecar.decode.sockets import (
     parse_proc_net,
     parse_proc_unix,
     parse_unix,
+    spoke_last,
     tell_direction,
 )
 from outrider_wire.events import SocketFacts
@@ -86,6 +87,15 @@ def test_any_bytes_are_facts_or_a_value_error(raw):
             assert isinstance(parse(), SocketFacts)
         except ValueError:
             pass
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_tell_who_spoke_last_or_are_too_few(raw):
+    """`tcp_info` grows with the kernel; what is asked for stands at its beginning."""
+    try:
+        assert spoke_last(raw) in (True, False)
+    except ValueError:
+        assert len(raw) < 136
 
 
 @given(st.integers(0, 150), st.binary(min_size=1, max_size=4))

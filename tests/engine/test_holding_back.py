@@ -8,6 +8,7 @@ from outrider_wire.events import FileChanged, NameQueried, ProcessId
 from outrider_wire.findings import TaskView
 
 ID = "0123456789abcdef0123456789abcdef-1234567890"
+OTHER_ID = "fedcba9876543210fedcba9876543210-1234567891"
 
 
 def new_container() -> Transcript:
@@ -38,6 +39,19 @@ def test_a_name_that_does_not_come_is_not_waited_for_long():
     (finding,) = story.found
     assert finding.container is not None
     assert (finding.container.name, finding.container.id) == ("", ID)
+
+
+def test_what_waits_is_judged_before_its_namespaces_number_is_anothers():
+    """A short task is over, and the kernel gives its number to the next one, before its finding's name could come."""
+    story = new_container()
+    story.engine.handle(ran(5, file("/tmp/x", changed=50), when=60))
+    story.engine.handle(ran(8, "/usr/sbin/nginx", parent=None, when=90, cgroup=f"0::/ecs/y/{OTHER_ID}"))
+    (finding,) = story.found
+    assert finding.container is not None
+    assert finding.container.id == ID
+    story.engine.handle(ran(9, file("/tmp/x", changed=95), parent=8, when=99))
+    story.let_pass(1.0)
+    assert [one.container and one.container.id for one in story.found] == [ID, OTHER_ID]
 
 
 def test_what_is_behind_is_waited_for():

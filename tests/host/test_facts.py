@@ -1,10 +1,16 @@
 """Facts of programs put together of what is left of them."""
 
+import os
+import socket
+import subprocess
+from collections.abc import Iterable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outrider_sidecar.linux.execfacts import FactReader
 from outrider_sidecar.sensors.host.facts import Match, Opened, complete, grade_of, match_opened
-from outrider_wire.events import Descriptor, FileFacts, ProcessExecuted, ProcessId
+from outrider_wire.events import Descriptor, FileFacts, ProcessExecuted, ProcessId, SocketFacts
 
 WHO = ProcessId(7, 100)
 LOADER = FileFacts("/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2")
@@ -131,3 +137,23 @@ def test_nothing_is_made_up(files: list[FileFacts], event: ProcessExecuted, late
 def test_grades() -> None:
     """A missing cgroup does not make a program less known."""
     assert grade_of(ProcessExecuted(2, WHO, exe=TRUE, execfn="x", missing=("cgroup", "sockets"))) == "whole"
+
+
+def test_what_ends_while_its_sockets_are_asked_for_is_known_whole() -> None:
+    """The kernel's answer takes longer than a short program lives; its arguments are read before."""
+    ours, theirs = socket.socketpair()
+    facts = SocketFacts(os.fstat(theirs.fileno()).st_ino, "tcp", "192.0.2.1", 1, "192.0.2.2", 2, "ESTABLISHED")
+    asked: list[list[int]] = []
+    with subprocess.Popen(["sleep", "100"], stdin=theirs) as process:
+
+        def find(_inodes: Iterable[int], pids: Iterable[int]) -> dict[int, SocketFacts]:
+            asked.append(list(pids))
+            process.kill()
+            process.wait()
+            return {facts.inode: facts}
+
+        event = FactReader(find_sockets=find).read(process.pid, parent=None, seen="found")
+    ours.close()
+    theirs.close()
+    assert (event.argv, event.missing, event.sockets) == (("sleep", "100"), (), (facts,))
+    assert asked == [[process.pid, os.getpid()]], "its parent leads to the network it was in"

@@ -12,6 +12,7 @@ import pytest
 from overlays import Overlay, Watch, make_image, watching
 
 from outrider_sidecar.sensors.host.fanotify_probe import probe_fanotify
+from outrider_sidecar.sensors.host.marking import Marker
 from outrider_sidecar.sensors.host.queues import Bounds
 from outrider_wire.events import ProcessId, SightLost
 
@@ -142,6 +143,35 @@ def test_a_volume_is_told_in_every_container_that_shows_it(make: Make, watch: Wa
     assert watch.tell(one, "put('/data/0/below/f')") == [("created", "/data/0/below/f")]
     seen = [(e.change, e.file.path, e.actor) for e in watch.changes(other) if e.file.path.endswith("/f")]
     assert ("created", "/data/1/below/f", ProcessId(one.pid, 1)) in seen
+
+
+def test_what_no_volume_shows_is_nobodys(make: Make, watch: Watch, tmp_path: Path) -> None:
+    """Two volumes of one file system, of which neither shows the other: what lies beside them is told of nobody."""
+    for name in ("one/below", "two/below", "beside"):
+        (tmp_path / name).mkdir(parents=True)
+    container = make(tmp_path / "one", tmp_path / "two", layers="tmpfs")
+    watch.add(container)
+    (tmp_path / "beside" / "of-the-machine").touch()
+    (tmp_path / "of-the-machine").touch()
+    told = watch.tell(container, "put('/data/0/below/f'); put('/data/1/below/g')")
+    assert told == [("created", "/data/0/below/f"), ("created", "/data/1/below/g")]
+
+
+@pytest.mark.parametrize("layers", ["plain", "tmpfs"])
+def test_without_a_mount_that_shows_all_of_a_file_system_every_way_is_tried(
+    make: Make, watch: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layers: str
+) -> None:
+    """As where the machine's own mounts are not to be seen: each place is known by the mount that shows it."""
+    monkeypatch.setattr(Marker, "_find_whole", lambda *_: None)
+    for name in ("one/below", "two/below", "beside"):
+        (tmp_path / name).mkdir(parents=True)
+    containers = [make(tmp_path / "one", tmp_path / "two", layers=layers) for _ in range(2)]
+    for container in containers:
+        watch.add(container)
+    (tmp_path / "beside" / "of-the-machine").touch()
+    told = watch.tell(containers[0], "put('/data/0/below/f'); put('/data/1/below/g'); put('/usr/bin/h')")
+    assert sorted(told) == [("created", f"/{name}") for name in ("data/0/below/f", "data/1/below/g", "usr/bin/h")]
+    assert [path for _, path in watch.tell(containers[1], "os.chmod('/opt', 0o700)") if "data" not in path] == ["/opt"]
 
 
 def test_own_tmpfs_mounts_are_watched(make: Make, watch: Watch) -> None:

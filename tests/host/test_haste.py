@@ -1,6 +1,11 @@
 """When the lookout goes before everybody."""
 
-from outrider_sidecar.sensors.host.haste import FEW, HASTE_NS, LATE_NS, Haste
+import os
+import subprocess
+import sys
+import time
+
+from outrider_sidecar.sensors.host.haste import FEW, HASTE_NS, LATE_NS, VERY_LATE_NS, Haste, Waits
 
 STEP_NS = 50_000_000
 
@@ -13,7 +18,8 @@ class Scene:
         self.used_ns = 0
         self.allowed = allowed
         self.asked: list[bool] = []
-        self.haste = Haste(run_first=self.run_first, used_ns=lambda: self.used_ns)
+        self.waited_ns = 0
+        self.haste = Haste(run_first=self.run_first, used_ns=lambda: self.used_ns, waited_ns=lambda: self.waited_ns)
         self.haste.review(self.now_ns)
 
     def run_first(self, first: bool) -> None:
@@ -48,12 +54,65 @@ def test_few_late_ones_are_no_reason() -> None:
     assert not scene.pass_time(late=FEW, early=100)
 
 
+def test_one_that_is_very_late_is_enough_and_at_once() -> None:
+    """Whoever comes a millisecond late for one program would miss the next one, which may be the one that counts."""
+    scene = Scene()
+    scene.haste.note(VERY_LATE_NS + 1)
+    assert scene.haste.is_first
+    assert scene.pass_time()
+
+
+def test_a_wait_for_a_processor_is_enough_without_any_exec() -> None:
+    """So it is in time for the first one."""
+    scene = Scene()
+    scene.waited_ns = VERY_LATE_NS
+    assert not scene.pass_time()
+    scene.waited_ns = VERY_LATE_NS + 1
+    assert scene.pass_time()
+
+
+def test_who_used_too_much_is_not_called_by_one_late_exec() -> None:
+    """Until it uses less again."""
+    scene = Scene()
+    scene.pass_time(share=0.5)
+    scene.haste.note(VERY_LATE_NS + 1)
+    assert not scene.haste.is_first
+    scene.pass_time()
+    scene.haste.note(VERY_LATE_NS + 1)
+    assert scene.haste.is_first
+
+
+def test_the_kernel_counts_our_waits() -> None:
+    """Two that want one processor keep each other waiting."""
+    before = os.sched_getaffinity(0)
+    waits = Waits()
+    other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        os.sched_setaffinity(other.pid, {min(before)})
+        deadline_s = time.monotonic() + 5.0
+        while waits() <= VERY_LATE_NS:
+            assert time.monotonic() < deadline_s
+    finally:
+        other.kill()
+        other.wait()
+        os.sched_setaffinity(0, before)
+
+
 def test_waits_in_line_when_it_uses_too_much() -> None:
     """Whoever takes a third of a processor does not go before others for it."""
     scene = Scene()
     assert scene.pass_time(late=10)
     assert not scene.pass_time(late=10, share=0.5)
     assert scene.pass_time(late=10)
+
+
+def test_goes_on_in_haste_after_a_burst() -> None:
+    """One burst that took too much does not make it late for what follows."""
+    scene = Scene()
+    assert scene.pass_time(late=10)
+    assert not scene.pass_time(share=0.5)
+    assert scene.pass_time()
 
 
 def test_where_it_is_forbidden_it_is_asked_for_once() -> None:

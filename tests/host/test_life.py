@@ -10,6 +10,7 @@ import pytest
 
 from outrider_sidecar.clocks import started_at_ns
 from outrider_sidecar.heartbeat import Slot
+from outrider_sidecar.sensors.host.census import Census
 from outrider_sidecar.sensors.host.marks import FileMarks
 from outrider_wire.events import ProcessExecuted, ProcessExited, ProcessId, ProcessStarted, SightLost
 
@@ -154,6 +155,27 @@ def test_a_chain_of_execs_is_told_as_so_many(container, look, marks) -> None:
         told = [event.exe.path.rpartition("/")[2] for event in execs]
         assert [name or wanted for name, wanted in zip(told, programs, strict=True)] == programs
         assert execs[-1].argv == ("sh", "-c", "exit 5") or "argv" in execs[-1].missing
+
+
+def test_who_enters_and_starts_another_program_at_once_is_known_by_what_it_runs(container, look, monkeypatch) -> None:
+    """Its first start was of somebody who could not be placed; what it opened for that is no part of the second."""
+    monkeypatch.setattr(Census, "by_device", lambda *_: 0)  # as where an image's files are not on the root's device
+    looking = look(marks=FileMarks)
+    read_end, write_end = os.pipe()
+    container.spawn("cat", stdin=read_end)
+    wait_until(lambda: looking.executed("cat", container.mnt_ns), "the container")
+    os.kill(looking.pid, signal.SIGSTOP)
+    pid = container.spawn("sh", "-c", "exec sleep 100")
+    wait_until(lambda: os.readlink(f"/proc/{pid}/exe").endswith("/sleep"), "the second program")
+    os.kill(looking.pid, signal.SIGCONT)
+    wait_until(lambda: [event for event in looking.of(ProcessExecuted) if event.process.pid == pid], "its record")
+    os.kill(pid, signal.SIGTERM)
+    container.wait(pid)
+    os.close(write_end)
+    os.close(read_end)
+    looking.end()
+    told = [event for event in looking.of(ProcessExecuted) if event.process.pid == pid]
+    assert [event.argv for event in told] == [("sleep", "100")], told
 
 
 def test_a_fork_without_an_exec_is_told_with_its_end(container, look) -> None:

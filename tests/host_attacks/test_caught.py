@@ -75,13 +75,10 @@ def test_an_attack_is_caught(scenario: Scenario, network: str, lab: HostLab, fol
     ours = [one for one in found if one.type == scenario.finding]
     if not ours and scenario.name in OUTRUN:
         pytest.xfail("what did it had ended before it was looked at")
-    assert len(ours) == 1, [(one.type, one.description) for one in found]
+    assert len(ours) == 1, ([(one.type, one.description) for one in found], watch.state())
     others = {one.type for one in found}
     assert others <= {scenario.finding, *scenario.allowed}
     check_finding(ours[0], task, played)
-
-
-UNREAD_HOLDER = "quiet-ecs-exec"
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -96,7 +93,5 @@ def test_ordinary_work_is_quiet(scenario: Scenario, network: str, lab: HostLab, 
     assert played.worked, (played.output, played.errors, played.heard)
     time.sleep(QUIET_FOR_S)
     found = watch.findings()
-    if scenario.name == UNREAD_HOLDER and any("holder= (pid" in finding.description for finding in found):
-        pytest.xfail("a known false alarm: the start of the session worker was not read, so its file is not known")
     assert {finding.type for finding in found} <= set(scenario.allowed), [f.description for f in found]
     assert {finding.severity for finding in found} <= {"LOW"}

@@ -83,9 +83,11 @@ def test_many_tasks_come_and_go(lab: HostLab):
         ids[name] = task.facts["id:app"]
         lab.stop_task(task, timeout_s=0.0)
     everyone = watch.all_of(set(ids.values()))
-    wait_until(lambda: len(everyone()) >= len(ids), what="twelve findings")
+    deadline_s = time.monotonic() + 10.0
+    while len(everyone()) < len(ids) and time.monotonic() < deadline_s:
+        time.sleep(0.02)
     told = {one.process.name: one.container.id for one in everyone() if one.process and one.container}
-    assert told == ids
+    assert told == ids, ([(one.type, one.description) for one in everyone()], watch.state())
 
 
 @pytest.mark.parametrize("whom", ["all", "first", "others"])

@@ -63,6 +63,8 @@ def hosted() -> Hosted:
         made.rebased += 1
 
     made.rebase = rebase
+    made.forgotten = []
+    made.forget = made.forgotten.extend
     return made
 
 

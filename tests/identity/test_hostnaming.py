@@ -10,7 +10,7 @@ from outrider_sidecar.hostnaming import HostNaming
 from outrider_sidecar.selecting import Selecting
 from outrider_sidecar.selection import Selection
 from outrider_sidecar.world.tree import Process
-from outrider_wire.events import FileFacts, ProcessExecuted, ProcessId, SightLost
+from outrider_wire.events import FileFacts, ProcessExecuted, ProcessExited, ProcessId, SightLost
 
 
 def meet(hosted, mnt_ns: int, cgroup: str, program: str = "/bin/app"):
@@ -32,6 +32,16 @@ def test_names_come_from_the_agent(agent, hosted):
     asked = len(agent.asked)
     naming.chore(hosted)
     assert len(agent.asked) == asked
+
+
+def test_who_ended_long_ago_is_forgotten_by_all(agent, hosted):
+    """The file watch and the rest are told, so that nothing grows with each task that was ever run."""
+    naming = HostNaming(agent.uri)
+    ended, living = meet(hosted, 1, f"0::/docker/{IDS['stray']}"), meet(hosted, 2, f"0::/docker/{IDS['ledger']}")
+    ended.ended_at_ns = 1
+    hosted.tree.exit(ProcessExited(2, ProcessId(1001, 1)))
+    naming.chore(hosted)
+    assert (hosted.forgotten, hosted.containers.all()) == ([ended], [living])
 
 
 def test_a_new_container_is_asked_for_at_once(agent, hosted):

@@ -19,7 +19,7 @@ from outrider_sidecar.sensors.holdings import look_at
 from outrider_sidecar.world.shells import Shells
 from outrider_sidecar.world.ties import TieTracker
 from outrider_sidecar.world.tree import ProcessTree
-from outrider_wire.errors import Unavailable
+from outrider_wire.errors import ProcessGone, Unavailable
 
 
 def sockets_of(pid):
@@ -49,6 +49,33 @@ def test_sockets_are_found_where_their_holders_are(fresh, sockets):
     assert [(found[inode].remote_port, found[inode].direction) for inode in inodes] == [(7001, "outbound")] * 2
     assert not sockets.find(inodes)
     assert own_network() == home
+
+
+def test_the_kernel_tells_who_spoke_last(fresh, sockets):
+    """Of a connection where it is: nobody at first, then whoever sent data after the other did."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as ours:
+        theirs, _ = server.accept()
+        inode = os.fstat(ours.fileno()).st_ino
+        connection = sockets.find([inode])[inode]
+
+        def spoke_last():
+            return sockets.spoke_last(connection, os.getpid())
+
+        assert not spoke_last()
+        ours.sendall(b"what is it?")
+        theirs.recv(64)
+        assert not spoke_last()
+        time.sleep(0.02)
+        theirs.sendall(b"this")
+        ours.recv(64)
+        assert not spoke_last()
+        time.sleep(0.02)
+        ours.sendall(b"thanks")
+        theirs.recv(64)
+        until(spoke_last)
+        theirs.close()
+    assert not spoke_last()
+    assert not sockets.spoke_last(connection, fresh().pid)
 
 
 def test_a_holder_that_is_gone_finds_nothing(fresh, sockets):
@@ -122,10 +149,11 @@ def test_a_reverse_shell_in_another_namespace_is_tied(fresh, sockets, tmp_path, 
 
         def look():
             for pid in (shell.pid, *descendants(shell.pid)):
-                process = read_stat(pid).process
-                if tree.get(process) is None or tree.get(process).exe.path != os.readlink(f"/proc/{pid}/exe"):
-                    event = reader.read(pid, parent=None, seen="found")
-                    told.extend(ties.executed(tree.execute(event), time.time_ns()))
+                with suppress(ProcessGone, FileNotFoundError):  # it ended while it was looked at
+                    process = read_stat(pid).process
+                    if tree.get(process) is None or tree.get(process).exe.path != os.readlink(f"/proc/{pid}/exe"):
+                        event = reader.read(pid, parent=None, seen="found")
+                        told.extend(ties.executed(tree.execute(event), time.time_ns()))
             told.extend(ties.tick(time.time_ns()))
             return [event for event in told if event.tie == tie]
 

@@ -1,5 +1,6 @@
 """What tests of container instances share: the findings of one lab apart from those of others on the machine."""
 
+import json
 import os
 import re
 import time
@@ -48,6 +49,18 @@ class Watch:
             for one in self._lab.findings()
             if one.id not in self._before and one.container is not None and one.container.id in containers
         ]
+
+    def state(self) -> str:
+        """What health says, and losses, for the message of a test that found too little."""
+        try:
+            said = json.loads((self._lab.journal / "ready").read_text())
+        except (OSError, ValueError) as error:
+            return f"no health: {error}"
+        wanted = ("execs", "file_watch", "files", "guarded", "containers", "unnamed", "delivered", "delivery_error")
+        new = [one for one in self._lab.findings() if one.id not in self._before]
+        lost = [one.description for one in new if one.type.startswith("Outrider:")]
+        load = " ".join(map(str, os.getloadavg()))
+        return f"health: { ({key: said.get(key) for key in wanted}) }; lost: {lost}; others: {len(new)}; load: {load}"
 
     def of(self, task: HostedTask) -> list[Finding]:
         """Those that are of a task: by its ARN, or by a container of it."""

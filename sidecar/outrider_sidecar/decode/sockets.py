@@ -37,6 +37,13 @@ _INODE: Final = struct.Struct("=I")
 _PORTS: Final = struct.Struct("!HH")
 _INODE_AT: Final = 68
 
+_AGO: Final = struct.Struct("=I4xI")
+"""`tcpi_last_data_sent`, and `tcpi_last_data_recv` behind what was never filled in between."""
+_BYTES: Final = struct.Struct("=QQ")
+_SENT_AGO_AT: Final = 44
+_ACKNOWLEDGED_AT: Final = 120
+_RECEIVED_AT: Final = 128
+
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
@@ -71,6 +78,15 @@ def parse_inet(message: bytes | memoryview, protocol: InternetProtocol) -> Socke
         remote_port=remote_port,
         state=STATES.get(state, str(state)),
     )
+
+
+def spoke_last(info: bytes | memoryview) -> bool:
+    """Whether a `tcp_info` tells that we sent data after we last received some. Raises ValueError where it is short."""
+    if len(info) < _RECEIVED_AT + 8:
+        raise ValueError(f"tcp_info of {len(info)} bytes")
+    sent_ms_ago, received_ms_ago = _AGO.unpack_from(info, _SENT_AGO_AT)
+    acknowledged_bytes, received_bytes = _BYTES.unpack_from(info, _ACKNOWLEDGED_AT)
+    return acknowledged_bytes > 1 and received_bytes > 0 and bool(sent_ms_ago < received_ms_ago)  # 1: our SYN
 
 
 def parse_unix(message: bytes | memoryview, peer_inode: int) -> SocketFacts:

@@ -48,9 +48,7 @@ RENAMED: Final = Supply(weaker=CHANGED.weaker)
 CONNECTED: Final = Supply(
     weaker="a program that ends within a millisecond may be known by its file and its parent alone"
 )
-MARKED: Final = Supply(
-    weaker="after it was done", values=CHANGED.values, never=CHANGED.never, because=CHANGED.because
-)
+MARKED: Final = Supply(weaker="after it was done", values=CHANGED.values, never=CHANGED.never, because=CHANGED.because)
 MARKED_READ: Final = Supply(
     weaker="reading is told of a short list of files (passwords, PAM, sudo, ssh, start-up files of shells)",
     values=WAS_READ.values,

@@ -170,8 +170,6 @@ class FactReader:
         same = before[0] and status is not None and before[1] == status.st_dev
         captured.mnt_ns = mnt_ns = before[0] if same else _mount_namespace(here, missing)
         captured.stdio, inodes = _stdio(here, stdio)
-        if inodes:
-            captured.sockets = self.sockets(captured.pid, inodes, missing)
         pointer = birth.stack if birth and captured.seen == "exec" else 0
         captured.stack = stack = self._initial_stack(captured.pid, here, pointer, missing)
         captured.argv = argv = tuple([clean_text(word, limit=MAX_ARGV_BYTES) for word in stack.argv])
@@ -183,6 +181,9 @@ class FactReader:
             captured.script = self._script_facts(captured.pid, script, cwd, missing)
         if mnt_ns not in self._known_namespaces:
             captured.cgroup = self._cgroup(here, mnt_ns, missing)
+        if inodes:  # takes longest, and can be asked when the process has ended
+            guides = (captured.pid, birth.ppid) if birth is not None else (captured.pid,)
+            captured.sockets = self.sockets(guides, inodes, missing)
 
     def forget_namespace(self, mnt_ns: int) -> None:
         """The last process of a mount namespace ended: its number may be given to another."""
@@ -192,13 +193,16 @@ class FactReader:
         """Tell the cgroup of each once more."""
         self._known_namespaces.clear()
 
-    def sockets(self, pid: int, inodes: Iterable[int], missing: list[str]) -> tuple[SocketFacts, ...]:
-        """Facts of a process's sockets, as many as are known; `missing` gets "sockets" where the kernel won't tell."""
+    def sockets(self, pids: Iterable[int], inodes: Iterable[int], missing: list[str]) -> tuple[SocketFacts, ...]:
+        """Facts of sockets, as many as are known, in the networks of these processes, a holder's and its parent's.
+
+        `missing` gets "sockets" where the kernel won't tell.
+        """
         if self._find_sockets is None:
             missing.append("sockets")
             return ()
         try:
-            return tuple(self._find_sockets(inodes, (pid,)).values())
+            return tuple(self._find_sockets(inodes, pids).values())
         except OSError:
             missing.append("sockets")
             return ()

@@ -21,11 +21,13 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from outrider_sidecar.decode.sockets import (
+    INET_MESSAGE_BYTES,
     UNIX_MESSAGE_BYTES,
     InternetProtocol,
     inet_inode,
     parse_inet,
     parse_unix,
+    spoke_last,
 )
 from outrider_sidecar.linux.netlink import NetlinkSocket, split_attributes
 from outrider_wire.events import SocketFacts
@@ -37,6 +39,7 @@ _LISTEN: Final = 1 << 10
 _NO_COOKIE: Final = b"\xff" * 8
 _UDIAG_SHOW_PEER: Final = 4
 _UNIX_DIAG_PEER: Final = 2
+_INET_DIAG_INFO: Final = 2
 _NUMBERS: Final[dict[InternetProtocol, int]] = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
 _FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
 _FEW_INODES: Final = 8
@@ -92,6 +95,24 @@ class InetDiag:
                 raise
         return None
 
+    def spoke_last(self, connection: SocketFacts) -> bool:
+        """Whether we sent data on a TCP connection after we last received some there; False where it is gone.
+
+        Asked of one connection at a time: the kernel locks each that it tells this of.
+        """
+        family = socket.AF_INET6 if ":" in connection.local else socket.AF_INET
+        addresses = (socket.inet_pton(family, text) for text in (connection.local, connection.remote))
+        identity = _identity(connection.local_port, connection.remote_port, *addresses, 0)
+        request = _request(family, "tcp", _ALL_STATES, identity, extensions=1 << (_INET_DIAG_INFO - 1))
+        try:
+            for _, body in self._netlink.ask(_BY_FAMILY, request):
+                info = dict(split_attributes(body[INET_MESSAGE_BYTES:])).get(_INET_DIAG_INFO)
+                return inet_inode(body) == connection.inode and info is not None and spoke_last(info)
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+        return False
+
     def _dump(
         self, protocol: InternetProtocol, states: int, inodes: Collection[int] | None, local_port: int
     ) -> Iterator[SocketFacts]:
@@ -115,6 +136,6 @@ def _identity(local_port: int, remote_port: int, local: bytes, remote: bytes, in
     return ports + struct.pack("=16s16sI8s", local, remote, interface, _NO_COOKIE)
 
 
-def _request(family: int, protocol: InternetProtocol, states: int, identity: bytes) -> bytes:
+def _request(family: int, protocol: InternetProtocol, states: int, identity: bytes, *, extensions: int = 0) -> bytes:
     """`struct inet_diag_req_v2`."""
-    return struct.pack("=BBBBI", family, _NUMBERS[protocol], 0, 0, states) + identity
+    return struct.pack("=BBBBI", family, _NUMBERS[protocol], extensions, 0, states) + identity

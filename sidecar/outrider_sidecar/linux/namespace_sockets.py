@@ -46,6 +46,21 @@ class NamespaceSockets:
             wanted -= found.keys()
         return found
 
+    def spoke_last(self, connection: SocketFacts, pid: int) -> bool:
+        """Whether we sent data on a TCP connection in a process's network after we last received some there.
+
+        False where nobody can tell. Raises OSError where the kernel did not answer.
+        """
+        try:
+            with entered(pid, proc=self._proc):
+                source = InetDiag()
+                try:
+                    return source.spoke_last(connection)
+                finally:
+                    source.close()
+        except (ProcessGone, Unavailable, ValueError):
+            return False
+
     def _networks(self, pids: Iterable[int]) -> dict[int, list[int]]:
         """The namespaces of these processes, each with those who lead there; the thread's own needs nobody."""
         if self._own is None:

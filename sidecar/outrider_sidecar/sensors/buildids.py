@@ -34,6 +34,10 @@ class BuildIds:
                 self._shells[mnt_ns] = known
         return known
 
+    def forget(self, mnt_ns: int) -> None:
+        """The container has ended: its number may be given to another."""
+        self._shells.pop(mnt_ns, None)
+
     def _read_shells(self, mnt_ns: int) -> set[str]:
         for pid in self._pids_of(mnt_ns):
             found = {_read(root_of(pid) + place) for place in SHELL_PLACES} - {""}

@@ -1,5 +1,6 @@
 """Reading what processes hold open, for stdio lineage: descriptors, sockets, and whose session a connection is."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -8,6 +9,7 @@ from outrider_sidecar.world.lineage import Held
 from outrider_sidecar.world.tree import Process
 from outrider_wire.errors import ProcessGone, Unavailable
 from outrider_wire.events import SocketFacts
+from outrider_wire.text import clean_text
 
 MAX_DESCRIPTORS: Final = 256
 """Most descriptors read of one process in a look; a process with more is busy, whatever the rest are."""
@@ -38,7 +40,11 @@ def look_at(processes: Iterable[Process], find_sockets: FindSockets) -> tuple[li
 
 def _is_session_agent(process: Process) -> bool:
     """The program lies on a read-only mount of ECS Exec's agent; root in the container cannot make such a mount."""
-    path = process.exe.path
+    try:
+        # not by the record of its start, which may not have been read in time
+        path = clean_text(os.readlink(os.fsencode(f"{procfs.PROC}/{process.id.pid}/exe")))
+    except OSError:
+        return False
     if not path.startswith(SESSION_MOUNT + "/"):
         return False
     try:

@@ -62,6 +62,8 @@ class Containers:
         self.may_be_named = False
         """Whether there is somebody to ask who may yet name a container."""
         self.choose = choose
+        self.on_succeeded: Callable[[Container], None] = lambda _: None
+        """Called with a container whose number is about to be given to another: the last moment to judge its own."""
         self.evicted = 0
         """Living containers that had to be forgotten for others."""
         self._new_drift = new_drift
@@ -99,6 +101,7 @@ class Containers:
         identity = parse_cgroup(cgroup) if cgroup else NOTHING
         container = self._by_ns.get(mnt_ns)
         if container is not None and _are_two(container.cgroup.ids, identity.ids):
+            self.on_succeeded(container)
             del self._by_ns[mnt_ns]  # that one has ended, and the kernel gave its number to another
             container = None
         if container is None:

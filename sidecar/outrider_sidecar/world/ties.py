@@ -5,6 +5,9 @@ opens after the shell started), or show only when a child answers (`cat <&5 | wh
 shell whose streams are channels is looked at when it starts, a few times soon after, when a process of the task
 opens a connection, and when it ends.
 
+A child that answers may have ended before its streams were read. Then the connection itself tells: a shell that is fed
+by one, has the same one above its streams, and since it was last fed something was sent back there.
+
 A look reads /proc of other processes, which costs about 0.3 ms each: `look` is an argument, the relatives are read
 first, and a budget bounds how much of the engine's time goes into it.
 """
@@ -16,10 +19,10 @@ from msgspec import Struct
 
 from outrider_sidecar.world.lineage import FoundTie, Graph, Held, feeding_connection, find_tie, through_own_task
 from outrider_sidecar.world.shells import Shells, reads_commands_from_stdin
+from outrider_sidecar.world.streams import answers_to_socket, direct_tie, has_channel, speaks_on_own_descriptor
 from outrider_sidecar.world.tree import MAX_DEAD_IN_FULL, Process, ProcessTree
 from outrider_wire.events import (
     ConnectionOpened,
-    Descriptor,
     Direction,
     ProcessId,
     SocketFacts,
@@ -39,9 +42,11 @@ MAX_ENDED: Final = 64
 """Most processes that ended lately whose last descriptors are looked at."""
 MAX_SYNS: Final = 8_192
 MAX_BUSY_SHARE: Final = 0.2
-"""Most of the engine's time that looks may take; a look beyond it waits for a later tick."""
+"""Most of a processor's time that looks may take; a look beyond it waits for a later tick."""
 MAX_CONNECTION_SHARE: Final = 0.05
-"""The same for looks that a connection asked for: a busy service opens many while an operator's shell is open."""
+"""The same for looks that a connection asked for: a busy service opens many while an operator's shell is open.
+
+It never puts off a look that is due by itself."""
 FREE_ANSWERS: Final = 4
 ANSWER_EVERY_S: Final = 1.0
 """A shell whose children write to a connection is looked at so often freely, then at most at this interval."""
@@ -51,6 +56,9 @@ Look = Callable[[Iterable[Process]], tuple[list[Held], Mapping[int, SocketFacts]
 
 Near = Callable[[int], Collection[int] | None]
 """The mount namespaces whose processes may feed a shell of this one; None for all."""
+
+SpokeLast = Callable[[SocketFacts, ProcessId], bool]
+"""Whether something was sent on a connection, in the network of a process, since something was received there."""
 
 Monotonic = Callable[[], float]
 
@@ -63,12 +71,15 @@ class Watched(Struct):
     looks: int = 0
     uncertain_since_s: float = 0.0
     uncertain: FoundTie | None = None
+    child: ProcessId | None = None
+    """A child of it whose streams were not read: it may have answered."""
 
 
 class TieTracker:
     """Finds reverse shells' ties. Belongs to the engine's thread; `tick` is called every few milliseconds.
 
-    `near` says who belongs together, where many tasks are guarded: a shell is looked at among its own.
+    `spent` is the processor's time that the thread used, by which looks are rationed: waiting for a processor costs
+    nobody anything. `near` says who belongs together, where many tasks are guarded: a shell is looked at among its own.
     """
 
     def __init__(
@@ -78,19 +89,24 @@ class TieTracker:
         look: Look,
         *,
         clock: Monotonic,
+        spent: Monotonic | None = None,
         near: Near = lambda _: None,
+        spoke_last: SpokeLast = lambda _connection, _process: False,
     ) -> None:
         self._tree = tree
         self._shells = shells
         self._look = look
         self._clock = clock
+        self._spent = spent or clock
         self._near = near
+        self._spoke_last = spoke_last
         self._watched: dict[ProcessId, Watched] = {}
         self._told: dict[tuple[ProcessId, int], str] = {}
         self._syns: dict[tuple[str, int, str, int], None] = {}
         self._answers: dict[ProcessId, tuple[int, float]] = {}
         self._due_connections: set[int] = set()
         self._busy_until_s = 0.0
+        self._connections_until_s = 0.0
         self.let_go = 0
 
     @property
@@ -100,16 +116,16 @@ class TieTracker:
 
     def executed(self, process: Process, at_ns: int) -> list[StdioTied]:
         """Judge a program at its start; begin to watch it where only a later look can tell."""
-        direct = _direct_tie(process)
-        is_shell = bool(process.stdio) and _has_channel(process.stdio) and self._shells.is_shell(process)
+        direct = direct_tie(process)
+        is_shell = bool(process.stdio) and has_channel(process.stdio) and self._shells.is_shell(process)
         if direct is not None and (is_shell or direct.certain):
             return [*self._tell(process, direct, at_ns), *self._tell_hop(process, direct, at_ns)]
         if is_shell and reads_commands_from_stdin(process.argv) and process.script is None:
             self._watch(process)
-            return self._look_at([self._watched[process.id]], at_ns)
-        if direct is None and (answering := _answers_to_socket(process)):
+            return self._look_as_due([self._watched[process.id]], at_ns)
+        if direct is None and (answering := answers_to_socket(process)):
             return self._answered(process, answering, at_ns)
-        return []
+        return self._answered_unseen(process, at_ns) if not process.stdio and process.seen == "exec" else []
 
     def connected(self, event: ConnectionOpened) -> None:
         """Learn who opened a connection; shells are looked at on the next tick."""
@@ -141,15 +157,20 @@ class TieTracker:
         now_s = self._clock()
         if now_s < self._busy_until_s:
             return []
-        opened, self._due_connections = self._due_connections, set()
-        due, share = [], MAX_BUSY_SHARE
+        opened: set[int] = set()
+        if now_s >= self._connections_until_s:
+            opened, self._due_connections = self._due_connections, set()
+        due: list[Watched] = []
+        asked: list[Watched] = []
         for watched in self._watched.values():
-            by_connection = any(self._may_feed(mnt_ns, watched.process) for mnt_ns in opened)
-            if by_connection:
-                share = MAX_CONNECTION_SHARE
-            if by_connection or _is_due(watched, now_s):
+            if _is_due(watched, now_s):
                 due.append(watched)
-        return self._look_at(due, at_ns, share=share) if due else []
+            elif any(self._may_feed(mnt_ns, watched.process) for mnt_ns in opened):
+                asked.append(watched)
+        found = self._look_as_due(due, at_ns) if due else []
+        if asked:
+            found += self._look_for_connections(asked, at_ns)
+        return found
 
     def direction_of(self, connection: SocketFacts) -> Direction:
         """Who sent the SYN: as the tap saw it, else as the ports suggest."""
@@ -165,9 +186,20 @@ class TieTracker:
             self.let_go += 1
         self._watched.setdefault(process.id, Watched(process, self._clock()))
 
-    def _look_at(self, watched: Sequence[Watched], at_ns: int, *, share: float = MAX_BUSY_SHARE) -> list[StdioTied]:
+    def _look_as_due(self, due: Sequence[Watched], at_ns: int) -> list[StdioTied]:
+        for watched in due:
+            watched.looks += 1
+        return self._look_at(due, at_ns)
+
+    def _look_for_connections(self, asked: Sequence[Watched], at_ns: int) -> list[StdioTied]:
+        began_s = self._spent()
+        found = self._look_at(asked, at_ns)
+        self._connections_until_s = self._clock() + (self._spent() - began_s) / MAX_CONNECTION_SHARE
+        return found
+
+    def _look_at(self, watched: Sequence[Watched], at_ns: int) -> list[StdioTied]:
         """One look for several shells: their relatives first, then everybody."""
-        started_s = self._clock()
+        began_s = self._spent()
         found: list[StdioTied] = []
         rest = list(watched)
         for reach in (self._relatives, self._neighbours):
@@ -175,10 +207,7 @@ class TieTracker:
                 break
             graph = self._graph(reach(rest), [one.process for one in rest])
             rest = [w for w in rest if not self._judge(w, graph, found, at_ns)]
-        for one in watched:
-            one.looks += 1
-        took_s = self._clock() - started_s
-        self._busy_until_s = started_s + took_s / share
+        self._busy_until_s = self._clock() + (self._spent() - began_s) / MAX_BUSY_SHARE
         return found
 
     def _judge(self, watched: Watched, graph: Graph, found: list[StdioTied], at_ns: int) -> bool:
@@ -187,6 +216,8 @@ class TieTracker:
         now_s = self._clock()
         lasted_s = now_s - watched.uncertain_since_s if watched.uncertain is not None else 0.0
         tie = find_tie(shell, graph, persisted=lasted_s >= PERSISTED_AFTER_S)
+        if tie is None and watched.child is not None:
+            tie = self._spoken(shell, watched.child, graph)
         if tie is None:
             return False
         if tie.tie == "pipe-near-socket" and lasted_s < PERSISTED_AFTER_S:
@@ -215,7 +246,7 @@ class TieTracker:
         relatives = [shell, *(p for p in self._tree.living() if p.parent in (shell.id, shell.parent))]
         graph = self._graph(relatives, [shell], known={socket.inode: socket})
         shell_held = graph.of(shell.id) or _as_held(shell)
-        if _speaks_on_own_descriptor(shell_held, child, socket):
+        if speaks_on_own_descriptor(shell_held, child, socket):
             via = (f"descriptor of the shell is the connection, and pid {child.id.pid} answers on it",)
             return self._tell(shell, FoundTie("socket", socket, shell.id, via), at_ns)
         feeding = feeding_connection(shell_held, graph)
@@ -223,6 +254,30 @@ class TieTracker:
             return []
         via = (f"commands read from the connection, answers written to it by pid {child.id.pid}",)
         return self._tell(shell, FoundTie("socket", feeding, shell.id, via), at_ns)
+
+    def _answered_unseen(self, child: Process, at_ns: int) -> list[StdioTied]:
+        """A child ended before its streams were read: does its shell have a connection above its own?"""
+        shell = self._tree.get(child.parent)
+        if shell is None or not self._shells.is_shell(shell) or not self._may_answer(shell.id):
+            return []
+        graph = self._graph([shell], [shell])
+        held = graph.of(shell.id)
+        if held is None or not any(d.fd > 2 and graph.connection(d) for d in held.descriptors):
+            return []
+        self._watch(shell)
+        watched = self._watched[shell.id]
+        watched.child, watched.since_s, watched.looks = child.id, self._clock(), 0
+        return self._look_as_due([watched], at_ns)
+
+    def _spoken(self, shell: Held, child: ProcessId, graph: Graph) -> FoundTie | None:
+        """A shell that is fed by a connection which it has above its streams, and which was answered on."""
+        feeding = feeding_connection(shell, graph)
+        if feeding is None or not any(d.fd > 2 and graph.connection(d) == feeding for d in shell.descriptors):
+            return None
+        if not self._spoke_last(feeding, shell.process):
+            return None
+        via = (f"commands read from the connection, and something sent back on it after pid {child.pid} was started",)
+        return FoundTie("socket", feeding, shell.process, via)
 
     def _may_answer(self, shell: ProcessId) -> bool:
         """Whether a shell may be looked at because of what its children write to: a script may have thousands."""
@@ -309,38 +364,3 @@ def _is_due(watched: Watched, now_s: float) -> bool:
 def _as_held(process: Process) -> Held:
     """What a process held, by the records: at its end, or at its exec."""
     return Held(process.id, process.held or process.stdio, process.mnt_ns, process.parent)
-
-
-def _has_channel(stdio: tuple[Descriptor, ...]) -> bool:
-    source = next((d for d in stdio if d.fd == 0), None)
-    return source is not None and (
-        source.fifo or source.target.startswith(("socket:[", "pipe:[", "/dev/pts/", "/dev/tty", "/dev/console"))
-    )
-
-
-def _direct_tie(process: Process) -> FoundTie | None:
-    """Standard input and output are one and the same connection; certain for any program, not only a shell."""
-    facts = {s.inode: s for s in process.sockets if s.protocol != "unix" and s.remote_port}
-    inodes = {d.fd: d.inode for d in process.stdio if d.target.startswith("socket:[")}
-    source, sink = facts.get(inodes.get(0, -1)), facts.get(inodes.get(1, -1)) or facts.get(inodes.get(2, -1))
-    if source is None or sink is None:
-        return None
-    if source.inode != sink.inode and (source.remote, source.remote_port) != (sink.remote, sink.remote_port):
-        return None
-    return FoundTie("socket", source, process.id, ("descriptors 0 and 1 are the connection",))
-
-
-def _speaks_on_own_descriptor(shell: Held, child: Process, socket: SocketFacts) -> bool:
-    """`while read -r -u5 line; do eval "$line" >&5 2>&5; done`: the shell keeps the connection above its streams.
-
-    Output and errors both: a script that sends a measurement somewhere sends its output alone. A shell that has the
-    connection as its own streams got it from whoever logs to it.
-    """
-    fds = {d.fd for d in shell.descriptors if d.inode == socket.inode and d.target.startswith("socket:[")}
-    streams = {d.fd for d in child.stdio if d.inode == socket.inode and d.target.startswith("socket:[")}
-    return bool(fds) and min(fds) > 2 and {1, 2} <= streams
-
-
-def _answers_to_socket(process: Process) -> SocketFacts | None:
-    inodes = {d.inode for d in process.stdio if d.fd in (1, 2) and d.target.startswith("socket:[")}
-    return next((s for s in process.sockets if s.inode in inodes and s.protocol != "unix" and s.remote_port), None)

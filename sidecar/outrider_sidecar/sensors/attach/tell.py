@@ -95,7 +95,7 @@ class Teller:
         tracee.exit_descriptors = held = held_descriptors(here, tracee.stdio)
         sockets = [each.inode for each in held if each.target.startswith("socket:[")]
         if sockets:
-            tracee.exit_sockets = self._reader.sockets(tracee.pid, sockets, [])
+            tracee.exit_sockets = self._reader.sockets((tracee.pid,), sockets, [])
         if self._heartbeat[Slot.LIBRARIES_WANTED]:
             tracee.exit_libraries = mapped_libraries(tracee.pid, proc=self._proc)
 

@@ -49,8 +49,11 @@ class Node:
         self.seen: tuple[Seen, ...] = ()
 
 
+ELSEWHERE: Final = b""
+"""The path of what no place of a container shows."""
 Locate = Callable[[bytes], bytes | None]
-"""The path of a handle by now, by the mount that all paths of the table go by; None where it is gone."""
+"""The path of a handle by now, by the file system; ELSEWHERE perhaps where it lies in no place, None where it is gone.
+"""
 
 
 class DirectoryTable:
@@ -113,7 +116,7 @@ class DirectoryTable:
         path = self._locate(handle)
         if path is None:
             return None
-        if not self._in_place(path):
+        if path == ELSEWHERE or not self._in_place(path):
             self.note_elsewhere(handle)
             return None
         node = self._walk(path)

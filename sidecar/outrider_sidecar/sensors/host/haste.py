@@ -6,6 +6,11 @@ and finds nothing: measured on two busy cores, it came in time for 40 % of short
 real-time priority (SCHED_FIFO), which goes before whatever runs. But a real-time thread is not held back by a cgroup's
 quota either, and would take a whole processor from the guarded programs in a storm of starts; so it takes that
 priority only for as long as it is late, and never while it uses more than its share.
+
+An attack's decisive program may be the first short one in minutes, and being late for that one is too late. So it is
+not waited for: the kernel counts how long we were kept waiting for a processor each time we woke
+(/proc/thread-self/schedstat), and we wake many times a second. Waiting a millisecond is a busy machine; so is one exec
+read that late.
 """
 
 import os
@@ -18,7 +23,9 @@ LATE_NS: Final = 250_000
 MANY_LATE: Final = 0.1
 FEW: Final = 4
 """Fewer late ones than this in one review say nothing."""
-HASTE_NS: Final = 2_000_000_000
+VERY_LATE_NS: Final = 1_000_000
+"""A single exec read as late, or as long a wait for a processor, says that every processor is busy."""
+HASTE_NS: Final = 5_000_000_000
 """So long it goes before others, after it was late."""
 SHARE: Final = 0.3
 """Of one processor's time: beyond it the lookout waits in line like everybody."""
@@ -35,20 +42,42 @@ class Priority:
         os.sched_setscheduler(0, policy, param)
 
 
+class Waits:
+    """How long we were kept waiting for a processor since the last call, in ns; 0 where the kernel does not count."""
+
+    def __init__(self) -> None:
+        self._before_ns = 0
+        try:
+            self._fd = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._fd = -1
+        self()
+
+    def __call__(self) -> int:
+        if self._fd < 0:
+            return 0
+        waited_ns = int(os.pread(self._fd, 128, 0).split()[1])
+        since_ns, self._before_ns = waited_ns - self._before_ns, waited_ns
+        return since_ns
+
+
 class Haste:
-    """Decides at each `review`; `note` is told how late each exec was read."""
+    """Decides at each `review`, and at once where it was very late; `note` is told how late each exec was read."""
 
     def __init__(
         self,
         *,
         run_first: Callable[[bool], None] | None = None,
         used_ns: Callable[[], int] = time.process_time_ns,
+        waited_ns: Callable[[], int] | None = None,
     ) -> None:
         self._run_first = run_first or Priority()
+        self._waited_ns = waited_ns or Waits()
         self._used_ns = used_ns
         self._may = True
         self._seen = 0
         self._late = 0
+        self._is_greedy = False
         self._until_ns = 0
         self._reviewed_ns = 0
         self._used_before_ns = used_ns()
@@ -59,18 +88,21 @@ class Haste:
         self._seen += 1
         if delay_ns > LATE_NS:
             self._late += 1
+        if delay_ns > VERY_LATE_NS and not self._is_greedy:
+            self._until_ns = self._reviewed_ns + HASTE_NS
+            self._set(True)
 
     def review(self, now_ns: int) -> None:
         """Look at what was noted since the last review, and change the priority where that is called for."""
         used_ns = self._used_ns()
         share = (used_ns - self._used_before_ns) / max(1, now_ns - self._reviewed_ns)
-        if self._late >= FEW and self._late > MANY_LATE * self._seen:
+        many_late = self._late >= FEW and self._late > MANY_LATE * self._seen
+        if self._waited_ns() > VERY_LATE_NS or many_late:
             self._until_ns = now_ns + HASTE_NS
-        if share > SHARE:
-            self._until_ns = 0
+        self._is_greedy = share > SHARE
         self._seen = self._late = 0
         self._used_before_ns, self._reviewed_ns = used_ns, now_ns
-        self._set(now_ns < self._until_ns)
+        self._set(now_ns < self._until_ns and not self._is_greedy)
 
     def _set(self, first: bool) -> None:
         if first == self.is_first or not self._may:

@@ -239,7 +239,7 @@ class Life:
             self._pending.append(Pending(message, None, after_ns=born_ns))
             return None
         live = Live(message.pid, message.at_ns, parent=self.parent_of(message.pid, mnt_ns), born_ns=born_ns)
-        live.mnt_ns = 0
+        live.mnt_ns, live.met = 0, True
         if not self._people.add(live):
             return None
         self.place(live, mnt_ns)
@@ -257,6 +257,9 @@ class Life:
             self._tell_program(each, live, captured, later, is_late=True)
 
     def _tell_program(self, each: Pending, live: Live, captured: Captured, later: int, *, is_late: bool) -> None:
+        if live.met and not later:  # what it opened for a start that nobody could place stands before this one's
+            is_late = False
+        live.met = False
         self._teller.executed(
             live, captured, at_ns=each.message.at_ns, after_ns=each.after_ns, later=later, is_late=is_late
         )

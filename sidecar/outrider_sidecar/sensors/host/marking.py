@@ -8,6 +8,7 @@ A container whose root cannot be had by names is left to inotify as a whole. Of 
 told that it is not watched.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -23,10 +24,10 @@ from outrider_sidecar.linux.rooted import open_beneath, opened_root
 from outrider_sidecar.sensors.host import names, opens
 from outrider_sidecar.sensors.host.containers import Marked
 from outrider_sidecar.sensors.host.dirtable import Place
-from outrider_sidecar.sensors.host.filesystems import FileSystem, Opened, fsid_of
+from outrider_sidecar.sensors.host.filesystems import FileSystem, Opened, Way, fsid_of, mount_of
 from outrider_sidecar.sensors.host.found import Ground
-from outrider_sidecar.sensors.host.mounts import Mount, parse_mountinfo, with_files
-from outrider_sidecar.sensors.host.uppers import find_layers, opened_at
+from outrider_sidecar.sensors.host.mounts import Mount, parse_mountinfo, place_on_file_system, with_files
+from outrider_sidecar.sensors.host.uppers import find_layers, opened_at, roots_near
 from outrider_wire.errors import ProcessGone, Unavailable
 
 DEVICES: Final = b"/dev"
@@ -115,13 +116,14 @@ class Marker:
                 (ground,) = self._mark_mount(container, root, root_fd)
                 return ground
             layers = find_layers(container.pid, root, root_fd, proc=self._proc)
-            way = partial(opened_at, layers.root, layers.upper)
-            file_system = self._mark_names(container, layers.upper, way)
-            with opened_at(layers.root, layers.work) as work_fd:
-                work = file_system.path_of(work_fd)
-            if work is not None:
-                file_system.table.add_place(work, Place(container.mnt_ns, b"", work=True))
-            return self._show(container, file_system, b"", way)
+            work, upper = [self._way_below(layers.root, name) for name in (layers.work, layers.upper)]
+            for way in (work, upper):
+                file_system = self._mark_names(container, way)
+            with work.open() as work_fd:
+                work_path = file_system.path_of(work_fd)
+            if work_path is not None:
+                file_system.table.add_place(work_path, Place(container.mnt_ns, b"", work=True))
+            return self._show(container, file_system, b"", upper.open)
         except (OSError, ValueError) as error:
             raise Unavailable(f"its file system takes no mark: {error}", "use ext4, xfs or tmpfs") from error
 
@@ -136,15 +138,44 @@ class Marker:
         if not is_directory:
             return []
         way = partial(_through_container, container, mount.at, self._proc)
-        file_system = self._mark_names(container, mount.at, way)
+        file_system = self._mark_names(container, Way(way, mount.root))
         return [self._show(container, file_system, mount.at.rstrip(b"/"), way)]
 
-    def _mark_names(self, container: Marked, name: bytes, way: Opened) -> FileSystem:
-        with way() as fd:
+    def _mark_names(self, container: Marked, way: Way) -> FileSystem:
+        with way.open() as fd:
             self._names.mark_descriptor(fd, names.MASK, fanotify.MARK_FILESYSTEM)
-            file_system = self.file_systems.setdefault(fsid_of(fd), FileSystem())
-        file_system.add_way(container.mnt_ns, name, way)
+            fsid = fsid_of(fd)
+            if fsid not in self.file_systems:
+                self.file_systems[fsid] = FileSystem(self._find_whole(fd, container.pid))
+        file_system = self.file_systems[fsid]
+        file_system.add_way(container.mnt_ns, way.path, way)
         return file_system
+
+    def _way_below(self, root: str, name: bytes) -> Way:
+        """The way to a directory below somebody's root. Raises OSError where it cannot be said where that lies."""
+        way = partial(opened_at, root, name)
+        with way() as fd:
+            shown = os.readlink(b"/proc/self/fd/%d" % fd)
+            path = place_on_file_system(self._mounts_below(root), mount_of(fd), shown)
+        if path is None:
+            raise OSError(errno.ESTALE, "its place on its file system is not known")
+        return Way(way, path)
+
+    def _find_whole(self, fd: int, pid: int) -> Way | None:
+        """A mount that shows all of the file system of a descriptor, in a namespace near a process."""
+        status = os.fstat(fd)
+        device = b"%d:%d" % (os.major(status.st_dev), os.minor(status.st_dev))
+        for root in roots_near(pid, proc=self._proc):
+            for mount in self._mounts_below(root):
+                if mount.device == device and mount.root == b"/" and (way := _whole_by(root, mount)) is not None:
+                    return way
+        return None
+
+    def _mounts_below(self, root: str) -> list[Mount]:
+        try:
+            return parse_mountinfo(Path(root).with_name("mountinfo").read_bytes())
+        except (OSError, ValueError):
+            return []
 
     def _show(self, container: Marked, file_system: FileSystem, at: bytes, way: Opened) -> Ground:
         with way() as fd:
@@ -153,6 +184,16 @@ class Marker:
             raise OSError(95, "its handles cannot be decoded")
         file_system.table.add_place(path, Place(container.mnt_ns, at))
         return Ground(way, at, path.rstrip(b"/"), file_system)
+
+
+def _whole_by(root: str, mount: Mount) -> Way | None:
+    """The way through a mount, where no other hides it."""
+    way = partial(opened_at, root, mount.at)
+    try:
+        with way() as fd:
+            return Way(way, mount.root) if mount_of(fd) == mount.id else None
+    except OSError:
+        return None
 
 
 @contextmanager

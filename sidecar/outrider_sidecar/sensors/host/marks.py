@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from outrider_sidecar.linux.fanotify import RawEvent
-from outrider_sidecar.linux.procfs import PROC, read_bytes
+from outrider_sidecar.linux.procfs import PROC
 from outrider_sidecar.linux.rooted import look
 from outrider_sidecar.sensors import Emit
 from outrider_sidecar.sensors.host.changes import ChangeTeller, Identify
 from outrider_sidecar.sensors.host.containers import Marked
+from outrider_sidecar.sensors.host.filesystems import mount_of
 from outrider_sidecar.sensors.host.found import Ground, Search
 from outrider_sidecar.sensors.host.listed import ListedFiles
 from outrider_sidecar.sensors.host.marking import Marker
@@ -266,7 +267,7 @@ class FileMarks:
         place = self._places.get(pid)
         if place is not None:
             return place
-        container = self._containers.get(self._namespace(pid)) or self._by_mount.get(self._mount_id(fd))
+        container = self._containers.get(self._namespace(pid)) or self._by_mount.get(mount_of(fd))
         if container is None:
             return 0, b""
         place = self._places[pid] = (container.mnt_ns, container.prefix)
@@ -284,12 +285,6 @@ class FileMarks:
             return os.stat(f"{self._proc}/{pid}/ns/mnt").st_ino
         except OSError:
             return 0
-
-    def _mount_id(self, fd: int) -> int:
-        for line in read_bytes(f"/proc/self/fdinfo/{fd}", limit=512).splitlines():
-            if line.startswith(b"mnt_id:"):
-                return int(line.partition(b":")[2])
-        return 0
 
     def _shed(self, queues: Queues, emit: Emit) -> None:
         """Let go what is queued, and say how much that was."""

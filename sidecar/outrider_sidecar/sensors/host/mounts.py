@@ -59,6 +59,17 @@ def _unescape(text: bytes) -> bytes:
     return _OCTAL.sub(lambda match: bytes([int(match[1], 8) & 0xFF]), text)
 
 
+def place_on_file_system(mounts: list[Mount], mount_id: int, shown: bytes) -> bytes | None:
+    """Where a directory lies on its file system, that one of these mounts shows at a path; None for another's."""
+    mount = next((mount for mount in mounts if mount.id == mount_id), None)
+    if mount is None:
+        return None
+    at, root = mount.at.rstrip(b"/"), mount.root.rstrip(b"/")
+    if shown == mount.at:
+        return mount.root
+    return root + shown[len(at) :] if shown.startswith(at + b"/") else None
+
+
 def with_files(mounts: list[Mount]) -> list[Mount]:
     """The mounts that hold files, the topmost at each place, the root first."""
     top = {mount.at: mount for mount in mounts}

@@ -18,8 +18,8 @@ class Live:
     """One process. Times are CLOCK_MONOTONIC; what a message told of before `known_ns` is known already."""
 
     __slots__ = (
-        *("born_ns", "ended", "exe", "forgot_ns", "known_ns", "mnt_ns", "parent", "parent_process", "pid", "pidfd"),
-        *("process", "runs", "stdio", "threaded", "told"),
+        *("born_ns", "ended", "exe", "forgot_ns", "known_ns", "met", "mnt_ns", "parent", "parent_process", "pid"),
+        *("pidfd", "process", "runs", "stdio", "threaded", "told"),
     )
 
     def __init__(self, pid: int, known_ns: int, *, parent: "Live | None" = None, born_ns: int = 0) -> None:
@@ -33,6 +33,8 @@ class Live:
         self.threaded = not born_ns
         """Whether it may have more threads than one; of who was found running that is not known."""
         self.ended = False
+        self.met = False
+        """Whether it came from outside, and no exec of it was told of yet: it may have started something before."""
         self.mnt_ns: int = parent.mnt_ns if parent else 0
         self.exe: tuple[int, int] = parent.exe if parent else (0, 0)
         """Device and inode of its program, as last read."""

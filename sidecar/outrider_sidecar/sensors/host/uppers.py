@@ -51,7 +51,7 @@ def find_layers(pid: int, overlay: Mount, root_fd: int, *, proc: Path = PROC) ->
     upper, work = overlay.option(b"upperdir"), overlay.option(b"workdir")
     if not upper:
         raise Unavailable("its root is an overlay without an upper directory", "mount it with one")
-    for root in _roots(pid, proc):
+    for root in roots_near(pid, proc=proc):
         for _ in range(TRIES):
             if _is_upper(root, upper, root_fd):
                 return Layers(root, upper, work)
@@ -72,7 +72,7 @@ def _looks(status: os.stat_result) -> tuple[int, ...]:
     return status.st_ctime_ns, status.st_mtime_ns, mode, status.st_uid, status.st_gid
 
 
-def _roots(pid: int, proc: Path) -> Iterator[str]:
+def roots_near(pid: int, *, proc: Path = PROC) -> Iterator[str]:
     """Our own root, the first process's, and those of the ancestors, each mount namespace once."""
     met: set[int] = set()
     for name in ("self", "1", *map(str, _ancestors(pid, proc))):
