@@ -22,7 +22,7 @@ def adding(*names: str) -> Json:
     return fargate(container(linuxParameters={"capabilities": {"add": list(names)}}))
 
 
-def windows(family: str) -> Json:
+def windows(family: Any) -> Json:
     return fargate(runtimePlatform={"operatingSystemFamily": family})
 
 
@@ -40,6 +40,8 @@ def variable(name: str, value: str) -> Json:
 
 C0 = "containerDefinitions[0]"
 ADD = f"{C0}.linuxParameters.capabilities.add[0]"
+NONE = {"Ref": "AWS::NoValue"}
+CHOSEN = {"Fn::If": ["Large", {"Ref": "One"}, {"Ref": "Other"}]}
 ROUTER = container("router", firelensConfiguration={"type": "fluentbit"})
 
 REFUSED: list[tuple[str, str, Any, GuardOptions]] = [
@@ -117,6 +119,10 @@ REFUSED: list[tuple[str, str, Any, GuardOptions]] = [
     ("bad-option", "(the definition)", fargate(), options(memory_mib=32)),
     ("bad-option", "(the definition)", fargate(), options(stop_timeout_s=600)),
     ("bad-option", "(the definition)", fargate(), options(cpu=-1)),
+    ("bad-option", "(the definition)", fargate(), options(image="https://registry.example/outrider")),
+    ("bad-option", "(the definition)", fargate(), options(image_arm64="out rider")),
+    ("bad-option", "(the definition)", fargate(), options(settings={"mode": "host"})),
+    ("bad-collector", "(the definition)", fargate(), options(collector_url="", settings={"collector_url": "here"})),
 ]
 
 WARNED: list[tuple[str, str, Any, GuardOptions]] = [
@@ -169,6 +175,25 @@ WARNED: list[tuple[str, str, Any, GuardOptions]] = [
     ("wrong-type", f"{C0}.stopTimeout", fargate(container(stopTimeout="soon")), OUR),
     ("no-image", C0, fargate(container(image=None)), OUR),
     ("bad-name", f"{C0}.name", fargate(container("a b")), OUR),
+    ("no-tls", "(the definition)", fargate(), options(settings={"collector_url": "http://collector.example"})),
+    ("no-arn", "(the definition)", fargate(), options(token_secret="hunter2")),
+    ("container-unknown", "containerDefinitions[1]", fargate(container(), CHOSEN), OUR),
+    ("system-unknown", "runtimePlatform", fargate(runtimePlatform=CHOSEN), OUR),
+    ("system-unknown", "runtimePlatform.operatingSystemFamily", windows(CHOSEN), OUR),
+    ("platform-unknown", "requiresCompatibilities", fargate(requiresCompatibilities=CHOSEN), OUR),
+    ("fields-unknown", "Fn::Transform", fargate(**{"Fn::Transform": {"Name": "AWS::Include"}}), OUR),
+    ("privileges-unknown", f"{C0}.privileged", ec2(container(privileged=CHOSEN)), OUR),
+    ("privileges-unknown", f"{C0}.linuxParameters", fargate(container(linuxParameters=CHOSEN)), OUR),
+    (
+        "privileges-unknown",
+        f"{C0}.linuxParameters.capabilities",
+        fargate(container(linuxParameters={"capabilities": CHOSEN})),
+        OUR,
+    ),
+    ("privileges-unknown", ADD, fargate(container(linuxParameters={"capabilities": {"add": [CHOSEN]}})), OUR),
+    ("command-unknown", f"{C0}.entryPoint", fargate(container(entryPoint=CHOSEN)), OUR),
+    ("command-unknown", f"{C0}.healthCheck.command", fargate(container(healthCheck={"command": CHOSEN})), OUR),
+    ("mounts-unknown", f"{C0}.mountPoints", fargate(container(mountPoints=CHOSEN)), OUR),
 ]
 
 QUIET: list[tuple[str, Any, GuardOptions]] = [
@@ -192,6 +217,9 @@ QUIET: list[tuple[str, Any, GuardOptions]] = [
     ("volumes of others", ec2(volumes=[{"name": "d", "host": {"sourcePath": "/srv/data"}}]), OUR),
     ("findings in the log", fargate(), options(collector_url="", settings={"findings_file": "-"})),
     ("a collector in the task", fargate(), options(collector_url="http://localhost:8440")),
+    ("privileges left out", fargate(container(privileged=NONE, linuxParameters={"capabilities": NONE})), OUR),
+    ("a collector as a secret", fargate(), options(collector_url="", secrets={"collector_url": TOKEN})),
+    ("an image by digest", fargate(), options(image="registry.example:5000/o_u/t-r@sha256:0a")),
     ("room enough", fargate(container(memory=512, cpu=256)), OUR),
 ]
 
@@ -282,12 +310,33 @@ def test_what_is_nested_too_deep_is_refused() -> None:
         ({"platformVersion": "LATEST"}, []),
         ({"platformVersion": "1.4.0"}, []),
         ({"platformVersion": "1.3.0"}, ["platform-version"]),
-        ({"platformVersion": {"Ref": "Version"}, "enableExecuteCommand": True}, ["ecs-exec"]),
+        ({"platformVersion": {"Ref": "AWS::NoValue"}, "enableExecuteCommand": True}, ["ecs-exec"]),
+        ({"platformVersion": {"Ref": "Version"}, "enableExecuteCommand": "true"}, ["platform-version", "ecs-exec"]),
+        ({"enableExecuteCommand": {"Ref": "Exec"}}, ["ecs-exec"]),
+        ({"enableExecuteCommand": {"Ref": "AWS::NoValue"}, "launchType": "FARGATE"}, []),
+        ({"launchType": "EXTERNAL"}, ["external"]),
     ],
 )
 def test_the_service_is_judged(service: dict[str, Any], codes: list[str]) -> None:
     """What the definition cannot say: the platform version, and ECS Exec."""
     assert [problem.code for problem in check_service(service)] == codes
+
+
+def test_a_size_that_is_not_known_yet_is_noted() -> None:
+    """Whether the sidecar fits cannot be told, and that is said."""
+    guarded = guard(fargate(cpu=CHOSEN, memory=CHOSEN), OUR)
+    assert {("size-unknown", "cpu"), ("size-unknown", "memory")} <= set(said(guarded, "note"))
+
+
+def test_a_token_given_for_its_arn_is_not_repeated() -> None:
+    """Messages go into logs of pipelines."""
+    assert not any("hunter2" in show(problem) for problem in guard(fargate(), options(token_secret="hunter2")).problems)
+
+
+def test_containers_behind_a_function_are_refused_with_the_reason() -> None:
+    """A list that is known at deployment only is not called something else."""
+    problem = next(each for each in guard(fargate(containerDefinitions=CHOSEN), OUR).problems)
+    assert (problem.code, "known at deployment only" in problem.says) == ("no-containers", True)
 
 
 def test_the_log_of_the_app_is_not_shared_with_us_by_mistake() -> None:

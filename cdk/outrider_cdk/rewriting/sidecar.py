@@ -76,6 +76,13 @@ def environment(task: Mapping[str, Any], options: GuardOptions) -> dict[str, Tex
     return made | {_variable(name): value for name, value in options.settings.items()}
 
 
+def collector_of(options: GuardOptions) -> Text:
+    """The collector's address, however it was given; an object where it is a secret, empty where there is none."""
+    if "collector_url" in options.secrets:
+        return {"secret": options.secrets["collector_url"]}
+    return options.settings.get("collector_url") or options.collector_url
+
+
 def _mode(task: Mapping[str, Any]) -> dict[str, Text]:
     """What the sidecar guards: its task; in the machine's PID namespace the containers of this family.
 

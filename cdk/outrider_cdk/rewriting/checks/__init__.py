@@ -19,6 +19,7 @@ from outrider_cdk.rewriting.checks import (
     size,
     system,
     tracers,
+    unknown,
     wanted,
 )
 from outrider_cdk.rewriting.options import GuardOptions
@@ -36,6 +37,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     earlier.check_earlier,
     system.check_system,
     system.check_platform,
+    unknown.check_unknown,
     pid_mode.check_pid_mode,
     first_process.check_first_process,
     signals.check_signals,

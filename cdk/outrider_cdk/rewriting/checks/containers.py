@@ -22,6 +22,8 @@ def check_containers(task: Mapping[str, Any], _options: GuardOptions) -> Iterato
     remedy = "Give a task definition with at least one container, written out, in containerDefinitions."
     if not isinstance(containers, list):
         says = "This is no list of containers." if FIELD in task else "There is no list of containers."
+        if is_intrinsic(containers):
+            says = "What containers these are is known at deployment only, and the sidecar cannot be put among them."
         yield error((FIELD,) if FIELD in task else (), "no-containers", says, remedy)
         return
     if not others_of(task) and not any(is_intrinsic(container) for container in containers):

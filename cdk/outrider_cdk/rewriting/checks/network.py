@@ -9,6 +9,7 @@ from outrider_cdk.rewriting.ours import others_of
 from outrider_cdk.rewriting.platforms import platform_of
 from outrider_cdk.rewriting.problems import Path, Problem, error, note, warning
 from outrider_cdk.rewriting.shapes import as_text, is_absent, is_intrinsic
+from outrider_cdk.rewriting.sidecar import collector_of
 
 _LOCAL: Final = ("http://localhost", "http://127.", "http://[::1]")
 """The task itself: nobody else reads along."""
@@ -49,7 +50,7 @@ def check_disabled_network(task: Mapping[str, Any], _options: GuardOptions) -> I
 
 def check_proxy(task: Mapping[str, Any], options: GuardOptions) -> Iterator[Problem]:
     """A proxy that takes the task's traffic takes the sidecar's, too."""
-    if options.collector_url and not is_absent(task.get("proxyConfiguration")):
+    if collector_of(options) and not is_absent(task.get("proxyConfiguration")):
         says = "What leaves the task goes through its proxy, the sidecar's batches included."
         remedy = "Let the proxy pass the collector's address (IgnoredUID 0, EgressIgnoredIPs, or an egress rule)."
         yield warning(("proxyConfiguration",), "proxy", says, remedy)
@@ -57,7 +58,7 @@ def check_proxy(task: Mapping[str, Any], options: GuardOptions) -> Iterator[Prob
 
 def check_collector(_task: Mapping[str, Any], options: GuardOptions) -> Iterator[Problem]:
     """There is a collector, it is spoken to over TLS, and it can be reached."""
-    url = options.collector_url
+    url = collector_of(options)
     if not url:
         says = "No collector was named: findings stay in the task's journal, and end with the task."
         remedy = "Name one (collector_url), or send findings elsewhere (setting findings_file or falco_output)."
@@ -75,6 +76,6 @@ def check_collector(_task: Mapping[str, Any], options: GuardOptions) -> Iterator
 
 
 def _unreachable(path: Path, says: str, options: GuardOptions) -> Problem:
-    if options.collector_url:
+    if collector_of(options):
         return error(path, "no-network", says, "Give the task a network, or name no collector.")
     return warning(path, "no-network", says, "Send findings to the log (setting findings_file: -).")

@@ -8,7 +8,7 @@ from outrider_cdk.rewriting.options import GuardOptions
 from outrider_cdk.rewriting.platforms import platform_of
 from outrider_cdk.rewriting.problems import Problem, error, note, warning
 from outrider_cdk.rewriting.shapes import is_absent
-from outrider_cdk.rewriting.sidecar import environment, secrets
+from outrider_cdk.rewriting.sidecar import collector_of, environment, secrets
 
 TOKENS: Final = ("OUTRIDER_TOKEN", "OUTRIDER_TOKEN_FILE")
 
@@ -34,7 +34,7 @@ def check_execution_role(task: Mapping[str, Any], options: GuardOptions) -> Iter
 
 def check_enrolment(task: Mapping[str, Any], options: GuardOptions) -> Iterator[Problem]:
     """What the sidecar is to show the collector is there."""
-    if not options.collector_url:
+    if not collector_of(options):
         return
     has_token = any(name in environment(task, options) or name in secrets(options) for name in TOKENS)
     has_role = not is_absent(task.get("taskRoleArn"))
@@ -49,6 +49,11 @@ def check_enrolment(task: Mapping[str, Any], options: GuardOptions) -> Iterator[
     if options.enrol == "auto" and has_token and has_role:
         says = "The sidecar shows the token and the task's role; the collector decides which of them it wants."
         yield note((), "enrolment", says, "Set the collector's `enrolment` to both (SECURITY.md).")
+    for name, arn in secrets(options).items():
+        if isinstance(arn, str) and not arn.startswith("arn:") and "${" not in arn:
+            # The value is not repeated: it may be the secret itself.
+            says = f"What was given for {name} is no ARN: ECS takes it for a parameter's name, and shows it to all."
+            yield warning((), "no-arn", says, "Give the ARN of a secret or parameter, never its value.")
     if "OUTRIDER_TOKEN" in environment(task, options):
         says = "The token stands in the definition, where everybody who may describe it can read it."
         yield warning((), "token-in-the-open", says, "Keep it in a secret (token_secret).")

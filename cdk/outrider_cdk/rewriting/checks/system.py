@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from outrider_cdk.rewriting.checks.elsewhere import EXTERNAL
 from outrider_cdk.rewriting.options import GuardOptions
 from outrider_cdk.rewriting.platforms import platform_of
 from outrider_cdk.rewriting.problems import Problem, error, note, warning
@@ -39,8 +40,7 @@ def check_platform(task: Mapping[str, Any], options: GuardOptions) -> Iterator[P
         remedy = "Look at `outrider doctor` in the sidecar, or guard them by a Managed Daemon (docs/ec2.md)."
         yield warning(path, "managed-instances", says, remedy)
     elif "EXTERNAL" in as_list(task.get("requiresCompatibilities")):
-        says = "A sidecar on machines outside of AWS (ECS Anywhere) has not been tried."
-        yield warning(path, "external", says, "Look at `outrider doctor` in the sidecar.")
+        yield warning(path, "external", EXTERNAL, "Look at `outrider doctor` in the sidecar.")
     else:
         says = "On EC2 one daemon guards a machine's tasks without any change to them."
         yield note(path, "ec2-daemon", says, "See docs/ec2.md; do not guard a task by both.")

@@ -1,8 +1,8 @@
 """Other agents in the task: those that trace by ptrace, and those that guard by other means.
 
 A process has one tracer. Where another agent traces the same programs, the second of the two fails, and with some of
-them the program does not start. What is said of a product here is what its own documentation says of its Fargate agent;
-those that are not known to trace are warned of only.
+them the program does not start. Datadog's is known to trace by the source of its CDK constructs; the others marked so
+are named for what is generally known of them, and have not been tried. Those not known to trace are warned of only.
 """
 
 from collections.abc import Iterator, Mapping

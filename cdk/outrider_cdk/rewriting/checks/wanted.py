@@ -17,6 +17,14 @@ ENOUGH_MEMORY_MIB: Final = 128
 STOP_TIMEOUT_S: Final = range(6, 121)
 """Guarding ends five seconds before; Fargate waits for two minutes at most."""
 
+_DECIDED: Final[Mapping[str, str]] = {
+    "mode": "Leave it out.",
+    "journal_dir": "Leave it out: the root is read-only, and the journal has the volume.",
+}
+"""Settings that would part the sidecar from its container."""
+_IMAGE: Final = re.compile(r"[\w.:/@$[\]{}-]*[\w}]", re.ASCII)
+"""Letters of an image's name; the rest is for the registry to know."""
+
 
 def check_settings(_task: Mapping[str, Any], options: GuardOptions) -> Iterator[Problem]:
     """Settings that the sidecar knows, each given once."""
@@ -25,6 +33,10 @@ def check_settings(_task: Mapping[str, Any], options: GuardOptions) -> Iterator[
             meant = nearest(name)
             remedy = f"Did you mean {meant}?" if meant else "Look it up in docs/settings.md."
             yield error((), "unknown-setting", f"The sidecar has no setting {name!r}.", remedy)
+    for name, instead in _DECIDED.items():
+        if name in (*options.settings, *options.secrets):
+            says = f"The setting {name} is decided by what is put into the definition, and cannot be given."
+            yield error((), "bad-option", says, instead)
     for name in sorted(set(options.settings) & set(options.secrets)):
         yield error((), "setting-twice", f"{name} is given as a setting and as a secret.", "Give it once.")
     if options.token_secret and "token" in (*options.settings, *options.secrets):
@@ -35,6 +47,10 @@ def check_options(task: Mapping[str, Any], options: GuardOptions) -> Iterator[Pr
     """Figures and names that ECS takes."""
     if not options.image and not options.image_arm64:
         yield error((), "no-image", "The sidecar's image was not named.", "Name it (image).")
+    for image in (options.image, options.image_arm64):
+        if isinstance(image, str) and image and (not _IMAGE.fullmatch(image) or "://" in image):
+            says = f"{image!r} is no name of an image."
+            yield error((), "bad-option", says, "Write REGISTRY/NAME:TAG, without https://.")
     for what, name in (("container_name", options.container_name), ("volume_name", options.volume_name)):
         if not _NAME.fullmatch(name):
             yield error((), "bad-option", f"ECS does not take {name!r} ({what}).", "Use letters, digits, - and _.")
