@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sample_documents import COMPOSE, MANIFEST, REMOVE, TEMPLATE, planned
+from sample_documents import COMPOSE, GUARD, MANIFEST, REMOVE, TEMPLATE, planned
 from stand_in_ecs import IMAGE, OPTIONS
 
 from outrider_cdk.editing import read_document
@@ -178,3 +178,95 @@ def test_compose_volumes_go_back_to_what_they_were(volumes: str) -> None:
     _, _, changed = planned(text)
     assert "outrider-journal-app" in changed.value["volumes"]
     assert planned(changed.text, REMOVE)[2].text == text
+
+
+RUNNERS = """\
+  Tasks:
+    Type: AWS::ECS::TaskSet
+    Properties: {TaskDefinition: !Ref Web, PlatformVersion: 1.3.0}
+  Rule:
+    Type: AWS::Events::Rule
+    Properties:
+      Targets:
+        - EcsParameters: {TaskDefinitionArn: !Ref Web, PlatformVersion: 1.3.0}
+  Looped:
+    Type: AWS::ECS::Service
+    Properties: {TaskDefinition: !Ref Workera}
+  Other:
+    Type: AWS::ECS::Service
+    Properties: {TaskDefinition: !ImportValue other}
+  Quick:
+    Type: AWS::ECS::ExpressGatewayService
+"""
+
+
+def test_whatever_runs_a_definition_is_looked_at() -> None:
+    """Task sets and rules like services; what runs unguarded is said, and what runs a definition of a loop is not."""
+    _, plan, _ = planned(TEMPLATE + RUNNERS)
+    found = {(problem.code, problem.path[1]): problem.severity for problem in plan.problems}
+    assert found["platform-version", "Tasks"] == found["platform-version", "Rule"] == "error"
+    assert found["definition-elsewhere", "Other"] == found["makes-its-own", "Quick"] == "warning"
+    assert ("definition-elsewhere", "Looped") not in found
+
+
+def test_what_no_service_answers_stays_said() -> None:
+    """A service of one definition says nothing of the platform that another runs on."""
+    loop = TEMPLATE.index("  Fn::ForEach::Workers")
+    lone = TEMPLATE[TEMPLATE.index("  Web:") : TEMPLATE.index("  Batch:")].replace("  Web:", "  Lone:")
+    _, plan, _ = planned(TEMPLATE[:loop] + lone + TEMPLATE[loop:])
+    noted = {problem.path[1] for problem in plan.problems if (problem.code, problem.severity) == ("ecs-exec", "note")}
+    assert "Lone" in noted and "Web" not in noted
+
+
+@pytest.mark.parametrize("text", [TEMPLATE, MANIFEST, COMPOSE], ids=["template", "manifest", "compose"])
+def test_a_misspelt_name_is_refused(text: str) -> None:
+    """Guarding nothing, or what was to be left alone, would go unnoticed."""
+    for wish in (replace(GUARD, only=frozenset({"wbe"})), replace(GUARD, leave_out=frozenset({"wbe"}))):
+        _, plan, _ = planned(text, wish)
+        assert plan.refused and not plan.edits
+        assert "no-such-name" in [problem.code for problem in plan.problems]
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ("platform: {osfamily: windows_server_2019_full, architecture: x86_64}\n", "windows"),
+        ("    platform: windows/x86_64\n", "windows"),
+        ("    image: {location: lscr.io/linuxserver/nginx}\n", "pid-1"),
+        ("    sidecars: {x: {image: public.ecr.aws/datadog/cws-instrumentation}}\n", "second-tracer"),
+    ],
+)
+def test_what_a_manifest_says_elsewhere_is_looked_at(more: str, code: str) -> None:
+    """The platform as an object, and what only one environment has."""
+    _, plan, _ = planned(MANIFEST + more)
+    assert code in [problem.code for problem in plan.problems if problem.severity == "error"]
+    assert not plan.edits
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ("include: [other.yaml]\n", "not-looked-at"),
+        ("services: {a: {image: x, privileged: '${P}'}}\n", "not-looked-at"),
+        ("services: {a: {extends: {file: b.yaml, service: c}}}\n", "not-looked-at"),
+        ("services: {a: {image: x, deploy: {replicas: '3'}}}\n", "copies"),
+        ("services: {a: {image: x, pid: 'container:b'}}\n", "pid-mode"),
+        ("services: {a: {image: x, network_mode: host}}\n", "network-host"),
+        (
+            "services: {a: {image: x, pid: 'service:b'}, b: {image: y, labels: [OutriderManaged=false]}}\n",
+            "not-guarded",
+        ),
+    ],
+)
+def test_compose_files_say_what_was_not_looked_at(more: str, code: str) -> None:
+    """What comes from elsewhere, or is known when Compose runs only."""
+    services = "" if "services" in more else "services: {a: {image: x}}\n"
+    _, plan, _ = planned(services + more)
+    assert code in [problem.code for problem in plan.problems if problem.severity == "warning"]
+
+
+def test_a_privileged_service_is_refused_however_it_is_spelt() -> None:
+    """Compose takes text for a truth value."""
+    _, plan, _ = planned("services: {a: {image: x, privileged: 'true'}, ai: {provider: {type: model}}}\n")
+    assert "reads-key" in [problem.code for problem in plan.problems if problem.severity == "error"]
+    assert [each.name for each in plan.targets if each.outcome == "left out"] == ["ai"]

@@ -5,17 +5,15 @@ from dataclasses import replace
 from typing import Any, Final
 
 from outrider_cdk.rewriting.casing import edits_to_template, path_to_template, to_api
-from outrider_cdk.rewriting.checks.elsewhere import check_service
 from outrider_cdk.rewriting.problems import Path, Problem, error, note, warning
 from outrider_cdk.rewriting.shapes import is_intrinsic
+from outrider_cdk.templates.cloudformation_services import judged_by_services
 from outrider_cdk.templates.plan import MANAGED_TAG, Draft, Plan, Target, Wish, at, below, rewrite
 
 DEFINITION: Final = "AWS::ECS::TaskDefinition"
-SERVICE: Final = "AWS::ECS::Service"
 STACK: Final = "AWS::CloudFormation::Stack"
+_OWN_DEFINITION: Final = ("AWS::ECS::ExpressGatewayService", "AWS::Batch::JobDefinition")
 _LOOP: Final = "Fn::ForEach::"
-_TOLD_ONCE: Final = frozenset({"ecs-exec", "platform-version"})
-"""Notes on what the service decides: where the template has the service, it is looked at instead."""
 
 
 def is_template(document: Mapping[str, Any]) -> bool:
@@ -39,10 +37,7 @@ def plan_template(template: Mapping[str, Any], wish: Wish) -> Plan:
         says = f"The template has no {DEFINITION}."
         draft.problems.append(error(("Resources",), "no-definition", says, "Give the template that has it."))
     if wish.options is not None:
-        guarded = {target.name for target in draft.targets if target.outcome != "left out"}
-        draft.problems += _services(found, guarded)
-        if any(resource.get("Type") == SERVICE for _, _, resource in found):
-            draft.problems = [each for each in draft.problems if not _is_told_by_service(each)]
+        draft.problems = judged_by_services(draft, found)
     return draft.finished()
 
 
@@ -90,7 +85,10 @@ def _elsewhere(resources: Mapping[str, Any], found: list[tuple[Path, str, Mappin
     """What may bring in definitions that are not to be seen here."""
     for path, _, resource in found:
         kind = resource.get("Type")
-        if kind == STACK:
+        if kind in _OWN_DEFINITION:
+            says = "This makes a task definition of its own, which has no sidecar."
+            yield warning(path, "makes-its-own", says, "Write definition and service out, to have them guarded.")
+        elif kind == STACK:
             says = "A nested stack has a template of its own, which was not looked at."
             yield note(path, "nested-stack", says, "Give that template as well.")
         elif isinstance(kind, str) and kind.endswith("::MODULE"):
@@ -99,22 +97,3 @@ def _elsewhere(resources: Mapping[str, Any], found: list[tuple[Path, str, Mappin
     if "Fn::Transform" in resources:
         says = "A transform brings in resources, which were not looked at."
         yield warning(("Resources", "Fn::Transform"), "transform", says, "Give what it includes as well.")
-
-
-def _services(found: list[tuple[Path, str, Mapping[str, Any]]], guarded: set[str]) -> Iterator[Problem]:
-    """What services say that run a guarded definition, or one that cannot be told."""
-    for path, _, resource in found:
-        properties = resource.get("Properties")
-        if resource.get("Type") != SERVICE or not isinstance(properties, dict):
-            continue
-        runs = properties.get("TaskDefinition")
-        if isinstance(runs, dict) and isinstance(runs.get("Ref"), str) and runs["Ref"] not in guarded:
-            continue
-        problems = [
-            replace(problem, path=path_to_template(problem.path)) for problem in check_service(to_api(properties))
-        ]
-        yield from below((*path, "Properties"), problems)
-
-
-def _is_told_by_service(problem: Problem) -> bool:
-    return problem.severity == "note" and problem.code in _TOLD_ONCE

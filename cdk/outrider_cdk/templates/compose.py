@@ -11,7 +11,7 @@ from typing import Any, Final
 from outrider_cdk.rewriting import Delete, Edit, GuardOptions, Insert, Problem, Replace
 from outrider_cdk.rewriting.checks import check
 from outrider_cdk.rewriting.problems import Path, error, warning
-from outrider_cdk.rewriting.shapes import as_list, as_object, as_text
+from outrider_cdk.rewriting.shapes import as_list, as_number, as_object, as_text
 from outrider_cdk.templates.compose_sidecar import (
     how_volumes_were,
     sidecar_service,
@@ -50,6 +50,9 @@ def plan_compose(document: Mapping[str, Any], wish: Wish) -> Plan:
     if not isinstance(document.get("volumes"), dict | None):
         says = "This is no object of volumes, and the journal's is to be added to it."
         draft.problems.append(error(("volumes",), "wrong-type", says, "Write an object, or leave volumes out."))
+    if "include" in document:
+        says = "This brings in services of other files, which are not guarded here."
+        draft.problems.append(warning(("include",), "not-looked-at", says, "Give these files as well."))
     for name, service in services.items():
         if name not in ours:
             _guard(draft, document, str(name), service, wish, wish.options)
@@ -70,9 +73,18 @@ def _guard(
         problem = error(path, "not-a-service", "This is no service.", "Write an object with image or build.")
         draft.settle(path, name, wish, (), (problem,))
         return
+    if "provider" in service:
+        draft.targets.append(Target(path, name, "left out", "it runs no container"))
+        return
     joined = as_text(service.get("pid"))
     if joined.startswith("service:"):
-        draft.targets.append(Target(path, name, "left out", f"seen by the sidecar of {joined.partition(':')[2]}"))
+        other = joined.partition(":")[2]
+        alone = other not in document["services"] or wish.why_not(other) or _why_labelled(document["services"][other])
+        if alone:
+            says = f"It joins the PID namespace of {other!r}, which has no sidecar: nobody guards it."
+            draft.problems.append(warning((*path, "pid"), "not-guarded", says, f"Guard {other} as well."))
+        why = f"seen by {'no sidecar: it joins' if alone else 'the sidecar of'} {other}"
+        draft.targets.append(Target(path, name, "left out", why))
         return
     called = f"{options.container_name}-{name}"
     problems = [*_checked(path, service, options), *_of_compose(path, service, options)]
@@ -101,7 +113,7 @@ def _checked(path: Path, service: Mapping[str, Any], options: GuardOptions) -> l
                 "image": as_text(service.get("image")) or "built",
                 "entryPoint": _words(service.get("entrypoint")),
                 "command": _words(service.get("command")),
-                "privileged": service.get("privileged") is True,
+                "privileged": service.get("privileged") is True or as_text(service.get("privileged")).lower() == "true",
                 "linuxParameters": {"capabilities": {"add": as_list(service.get("cap_add"))}},
             }
         ],
@@ -125,8 +137,21 @@ def _of_compose(path: Path, service: Mapping[str, Any], options: GuardOptions) -
     if service.get("pid") == "host":
         says = "The service shares the machine's PID namespace, and so would its sidecar."
         found.append(error((*path, "pid"), "pid-mode", says, "Leave pid out, or leave this service out."))
+    if as_text(service.get("pid")).startswith("container:"):
+        says = "The service is in the PID namespace of a container that is not of this file, and so is its sidecar."
+        found.append(warning((*path, "pid"), "pid-mode", says, "Look whether that container may be traced, too."))
+    if service.get("network_mode") == "host":
+        says = "In network mode host the sidecar sees the packets of the whole machine."
+        found.append(warning((*path, "network_mode"), "network-host", says, "Give the service a network of its own."))
+    for field in ("privileged", "cap_add", "pid", "platform"):
+        if any("$" in as_text(value) for value in (service.get(field), *as_list(service.get(field)))):
+            says = "This is known when Compose runs only; it was not looked at."
+            found.append(warning((*path, field), "not-looked-at", says, "Write it out, to have it looked at."))
+    if "extends" in service:
+        says = "What this service takes over from another was not looked at."
+        found.append(warning((*path, "extends"), "not-looked-at", says, "See that it is no more privileged there."))
     copies = as_object(service.get("deploy")).get("replicas", service.get("scale", 1))
-    if isinstance(copies, int) and copies > 1:
+    if (as_number(copies) or 0) > 1 or "$" in as_text(copies):
         says = f"The sidecar joins one of the {copies} copies of the service; the others are not guarded."
         found.append(warning(path, "copies", says, "Run one copy here."))
     if service.get("network_mode") == "none" and options.collector_url:

@@ -15,7 +15,7 @@ from outrider_cdk.rewriting.casing import to_api, to_template
 from outrider_cdk.rewriting.ours import UNDO_LABEL, VERSION_LABEL, read_undo
 from outrider_cdk.rewriting.problems import error, note, warning
 from outrider_cdk.rewriting.shapes import as_list, as_object, as_text
-from outrider_cdk.templates.plan import Draft, Json, Plan, Wish
+from outrider_cdk.templates.plan import Draft, Json, Plan, Target, Wish
 
 FIELD: Final = "taskdef_overrides"
 SERVICES: Final = ("Load Balanced Web Service", "Backend Service", "Worker Service", "Scheduled Job")
@@ -51,8 +51,14 @@ def plan_manifest(manifest: Mapping[str, Any], wish: Wish) -> Plan:
         problem = error(("type",), "not-ecs", says, "Give the manifest of a service or a job.")
         draft.settle((), name, wish, (), (problem,))
         return draft.finished()
+    if why := wish.why_not(name):
+        draft.targets.append(Target((), name, "left out", why))
+        return draft.finished()
     for place in _places(manifest, name):
         edits: list[Edit] = []
+        if place.name in wish.leave_out:
+            draft.targets.append(Target(place.path, place.name, "left out", wish.why_not(place.name)))
+            continue
         if place.overrides is not None and not isinstance(place.overrides, list):
             says = "This is no list of overrides."
             problems = [error(place.path, "wrong-type", says, "Write a list of path and value.")]
@@ -61,7 +67,34 @@ def plan_manifest(manifest: Mapping[str, Any], wish: Wish) -> Plan:
         else:
             edits, problems = _put_in(manifest, place, wish.options)
         draft.settle(place.path, place.name, wish, edits, problems)
+    if wish.options is not None:
+        draft.problems += _of_environments(manifest, wish.options, draft.problems)
     return draft.finished()
+
+
+def _of_environments(manifest: Mapping[str, Any], options: GuardOptions, said: list[Problem]) -> list[Problem]:
+    """What is wrong in an environment alone, which may override every field of the workload."""
+    known = {(problem.code, problem.says) for problem in said}
+    found: list[Problem] = []
+    for key, changes in as_object(manifest.get("environments")).items():
+        merged = _merged({**manifest, "environments": None}, as_object(changes))
+        problems = guard(_made_up(merged, as_list(merged.get(FIELD))), options).problems
+        found += [
+            replace(problem, path=("environments", key))
+            for problem in problems
+            if problem.severity != "note" and problem.code not in _NOT_OURS
+            if (problem.code, problem.says) not in known
+        ]
+    return found
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Json:
+    """The manifest as it is in an environment: objects field by field, everything else whole."""
+    made = dict(base)
+    for key, value in changes.items():
+        old = made.get(key)
+        made[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return made
 
 
 @dataclass(frozen=True)
@@ -153,7 +186,7 @@ def _taken_out(place: _Place) -> tuple[list[Edit], list[Problem]]:
 def _made_up(manifest: Mapping[str, Any], overrides: list[Any]) -> Json:
     """The definition that Copilot will make, as far as the manifest tells, with what was overridden already."""
     image = as_object(manifest.get("image"))
-    platform = as_text(manifest.get("platform")).lower()
+    platform = _platform(manifest)
     main = {"name": manifest.get("name", "main"), "image": image.get("location") or "built-by-copilot"}
     containers: list[Json] = [{**main, **_words(manifest), "logConfiguration": _LOG}]
     for name, sidecar in as_object(manifest.get("sidecars")).items():
@@ -184,6 +217,13 @@ def _made_up(manifest: Mapping[str, Any], overrides: list[Any]) -> Json:
         elif path == _CONTAINER:
             containers.append(to_api(value))
     return {**made, "volumes": volumes}
+
+
+def _platform(manifest: Mapping[str, Any]) -> str:
+    """System and processor, which a manifest has as one text or as two."""
+    given = manifest.get("platform")
+    parts = [given, *(as_object(given).get(name) for name in ("osfamily", "architecture"))]
+    return " ".join(as_text(part) for part in parts).lower()
 
 
 def _words(fields: Mapping[str, Any]) -> Json:

@@ -1,12 +1,13 @@
 """Tells the kinds of documents apart by what is in them; the names of files say nothing."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from outrider_cdk.rewriting.problems import Problem, error
 from outrider_cdk.rewriting.wrapping import WRAPPER, is_too_deep, locate
 from outrider_cdk.templates import cloudformation, compose, copilot
-from outrider_cdk.templates.plan import Draft, Plan, Wish, below, rewrite
+from outrider_cdk.templates.plan import Draft, Plan, Target, Wish, below, rewrite
 
 CONTAINERS: Final = "containerDefinitions"
 _KNOWN: Final = (
@@ -26,8 +27,14 @@ def plan_document(document: Any, wish: Wish) -> Plan:
         return Plan("document", problems=(found,) if isinstance(found, Problem) else (_unknown(),))
     for belongs, make in KINDS:
         if belongs(document):
-            return make(document, wish)
+            return _all_found(make(document, wish), wish)
     return Plan("document", problems=(_judge(document),))
+
+
+def _all_found(plan: Plan, wish: Wish) -> Plan:
+    """The plan, or none of it where a name was asked for that is not there."""
+    problems = wish.unmatched(plan.targets) if wish.options is not None else []
+    return replace(plan, edits=(), targets=(), problems=(*plan.problems, *problems)) if problems else plan
 
 
 def _is_definition(document: Mapping[str, Any]) -> bool:
@@ -42,8 +49,12 @@ def _plan_definition(document: Mapping[str, Any], wish: Wish) -> Plan:
     path = () if CONTAINERS in document or not isinstance(document.get(WRAPPER), dict) else (WRAPPER,)
     family = (document[WRAPPER] if path else document).get("family")
     name = family if isinstance(family, str) else ""
+    name = name or "task definition"
+    if why := wish.why_not(name):
+        draft.targets.append(Target(path, name, "left out", why))
+        return draft.finished()
     rewritten = rewrite(document, wish.options)
-    draft.settle(path, name or "task definition", wish, rewritten.edits, below((), rewritten.problems))
+    draft.settle(path, name, wish, rewritten.edits, below((), rewritten.problems))
     return draft.finished()
 
 

@@ -6,12 +6,16 @@ from typing import Any, Final, Literal
 
 from outrider_cdk.rewriting import Edit, GuardOptions, Path, Problem, Rewritten, guard, unguard
 from outrider_cdk.rewriting.edits import Append, Delete, Insert, Replace
+from outrider_cdk.rewriting.problems import error
 
 Json = dict[str, Any]
 """Any: a document, which may hold anything."""
 
 MANAGED_TAG: Final = "OutriderManaged"
 """A tag on a cluster, a service or a definition: `true` includes, `false` leaves alone."""
+
+SHOWN: Final = 20
+"""Most names that are listed where one is misspelt."""
 
 Outcome = Literal["guarded", "removed", "unchanged", "refused", "left out"]
 
@@ -36,6 +40,15 @@ class Wish:
     options: GuardOptions | None
     only: frozenset[str] = frozenset()
     leave_out: frozenset[str] = frozenset()
+
+    def unmatched(self, targets: "Iterable[Target]") -> list[Problem]:
+        """A name to guard, or to leave alone, that is none of these: misspelt, it would be passed over in silence."""
+        names = sorted({target.name for target in targets})
+        there = f"There are: {', '.join(names[:SHOWN])}." if names else "There are none."
+        return [
+            error((), "no-such-name", f"Nothing here is called {name!r}.", there)
+            for name in sorted((self.only | self.leave_out) - set(names))
+        ]
 
     def why_not(self, name: str) -> str:
         """Why the one of that name is not to be touched; empty where it is."""
