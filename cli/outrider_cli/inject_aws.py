@@ -27,6 +27,7 @@ def inject_clusters(arguments: argparse.Namespace) -> int:
     walk = _walk(arguments, by_default=not arguments.all_clusters, update=True)
     ecs = _client(arguments)
     found = services.clusters(ecs, arguments.cluster)
+    _check_names(walk, ecs, found)
     told: list[Row] = []
 
     def say(row: Row, number: int, of: int) -> None:
@@ -42,6 +43,16 @@ def inject_clusters(arguments: argparse.Namespace) -> int:
     if not found:
         print("outrider: there is no cluster in this region", file=sys.stderr)
     return _sum_up(arguments, rows)
+
+
+def _check_names(walk: Walk, ecs: Client, found: list[services.Cluster]) -> None:
+    """Raises ConfigError for a name to take or to leave out that no service has, before anything is done."""
+    wanted = walk.wish.only | walk.wish.leave_out
+    if not wanted:
+        return
+    there = {service.name for cluster in found for service in services.services(ecs, cluster.arn)}
+    if missing := sorted(wanted - there):
+        raise ConfigError(f"no service is called {', '.join(missing)}; nothing was done")
 
 
 def inject_named(arguments: argparse.Namespace, named: Named) -> int:
@@ -89,6 +100,9 @@ def _definition(arguments: argparse.Namespace, ecs: Client, named: Named, option
     if arguments.update and made.outcome == "registered":
         running = [walk.one(ecs, each, None, {described.arn: made}) for each in services.running(ecs, described.arn)]
         rows += [walk.awaited(ecs, row) for row in running]
+        if not running:
+            says = f"no service runs {name}, so that none was updated; name the service to have it run the new revision"
+            print(f"outrider: {says}", file=sys.stderr)
     elif made.arn:
         print("outrider: no service was updated; --update does it", file=sys.stderr)
     return _sum_up(arguments, rows)

@@ -12,7 +12,7 @@ from outrider_cdk.editing.document import MAX_BYTES
 from outrider_cdk.rewriting import Problem, show, show_path
 from outrider_cdk.templates import Plan, Wish, plan_document
 from outrider_cli.inject_options import read_wish
-from outrider_cli.writing import write_whole
+from outrider_cli.writing import write_standard_output, write_whole
 from outrider_wire.errors import ConfigError
 from outrider_wire.text import printable
 
@@ -146,8 +146,7 @@ def _put_out(arguments: argparse.Namespace, source: str, data: bytes, document: 
     elif arguments.output:
         write_whole(Path(arguments.output), made)
     elif not arguments.json:
-        sys.stdout.buffer.write(made)
-        sys.stdout.buffer.flush()
+        write_standard_output(made)
 
 
 def _sentence(name: str, line: int, says: str, remedy: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import get_args
 
 from outrider_cdk.rewriting import AwsLogs, FireLens, GuardOptions
+from outrider_cdk.rewriting.checks import ACCEPTABLE
 from outrider_cdk.rewriting.options import Enrolment, Logging, Platform
 from outrider_cdk.templates import Wish
 from outrider_wire.errors import ConfigError
@@ -63,6 +64,8 @@ def read_options(arguments: argparse.Namespace) -> GuardOptions | None:
         return None
     if not (arguments.image or arguments.image_arm64):
         raise ConfigError("which image? give --image IMAGE or set OUTRIDER_IMAGE")
+    if unknown := sorted(set(arguments.accept) - ACCEPTABLE):
+        raise ConfigError(f"--accept {unknown[0]}: can be given for {', '.join(sorted(ACCEPTABLE))}")
     return GuardOptions(
         image=arguments.image,
         image_arm64=arguments.image_arm64,

@@ -237,3 +237,13 @@ def test_the_closest_tag_decides(definition: str, service: str, cluster: str, by
     """The definition's before the service's before the cluster's; what is no true and no false leaves alone."""
     tags = [{MANAGED_TAG: value} if value else {} for value in (definition, service, cluster)]
     assert (why_not(*tags, by_default=by_default) == "") is included
+
+
+@pytest.mark.parametrize("how", ["--only", "--leave-out"])
+def test_a_misspelt_service_stops_the_walk_before_it_begins(ecs: Any, inject: Inject, how: str) -> None:
+    """A service that was to be left alone is not updated because its name was misspelt."""
+    serve(ecs, "one", web())
+    code, _, err = inject("--cluster", "prod", *OPTIONS, "--update", how, "oen")
+    assert code == 2 and "no service is called oen" in err
+    assert names(runs(ecs, "one")["taskDefinition"]) == ["web"]
+    assert len(ecs.list_task_definitions()["taskDefinitionArns"]) == 1

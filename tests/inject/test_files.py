@@ -16,6 +16,7 @@ from stand_in_ecs import OPTIONS, names, web, write
 from outrider_cli.writing import write_whole
 from outrider_wire.errors import ConfigError
 
+START = "import sys; from outrider_cli.main import main; sys.exit(main())"
 Inject = Callable[..., tuple[int, str, str]]
 
 
@@ -198,3 +199,32 @@ def test_input_without_an_end_is_refused(inject: Inject, monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "stdin", type("Stdin", (), {"buffer": Endless(), "isatty": lambda self: False})())
     code, _, err = inject("-", *OPTIONS)
     assert (code, "is larger than" in err) == (2, True)
+
+
+def test_links_in_a_circle_and_a_full_output_are_said(inject: Inject, tmp_path: Path) -> None:
+    """Neither is a traceback."""
+    file, loop = tmp_path / "task.json", tmp_path / "loop"
+    file.write_text(json.dumps({"family": "web", "containerDefinitions": [{"name": "web", "image": "web"}]}))
+    loop.symlink_to(loop)
+    code, _, err = inject(file, *OPTIONS, "--output", loop)
+    assert code == 2 and "cannot be written" in err
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", START, "inject", str(file), *OPTIONS],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert b"standard output: cannot be written" in done.stderr and b"Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_a_file_stays_its_owners(inject: Inject, tmp_path: Path) -> None:
+    """Run by root, the file of somebody else stays that somebody's."""
+    file = tmp_path / "task.json"
+    file.write_text(json.dumps({"family": "web", "containerDefinitions": [{"name": "web", "image": "web"}]}))
+    os.chown(file, 1234, 4321)
+    assert inject(file, *OPTIONS, "--in-place")[0] == 0
+    assert (file.stat().st_uid, file.stat().st_gid) == (1234, 4321)

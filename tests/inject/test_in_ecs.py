@@ -57,6 +57,15 @@ def test_services_run_it_where_asked_to_and_back_again(ecs: Any, inject: Inject)
     assert not back.get("volumes")
 
 
+def test_a_revision_that_nobody_runs_is_said_to_update_nothing(ecs: Any, inject: Inject) -> None:
+    """--update on an older revision than the one that runs would look as if it had guarded the service."""
+    old = ecs.register_task_definition(**web())["taskDefinition"]["taskDefinitionArn"]
+    serve(ecs, "one", web())
+    code, _, err = inject(old, *OPTIONS, "--update")
+    assert code == 0 and "no service runs web:1, so that none was updated" in err
+    assert names(runs(ecs, "one")["taskDefinition"]) == ["web"]
+
+
 def test_a_second_run_registers_nothing(ecs: Any, inject: Inject) -> None:
     """What is guarded already stays as it is."""
     old = serve(ecs, "web", web())

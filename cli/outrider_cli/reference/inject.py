@@ -22,7 +22,8 @@ _SOURCES = """
 | --- | --- |
 | a task definition | JSON or YAML, as `register-task-definition` takes it or `describe-task-definition` prints it |
 | a CloudFormation template | every `AWS::ECS::TaskDefinition`, in `Fn::ForEach` too, but for those with the tag \
-`OutriderManaged=false`; services in the template are looked at (platform version, ECS Exec) |
+`OutriderManaged=false`; services, task sets, rules and schedules in the template are \
+looked at (platform version, ECS Exec) |
 | a Copilot manifest | by `taskdef_overrides`, those of environments too; `--depends-on` cannot be had there |
 | a Compose file | a sidecar for each service, in its PID and network namespaces, but for those with the label \
 `OutriderManaged=false` and those that join another's PID namespace |
@@ -53,8 +54,9 @@ nothing is waited for unless `--wait` is given; the deployment's id is printed.
 
 ## Exit codes
 
-0: done. 1: with `--check`, something is not guarded. 2: misuse, or refused; over a cluster, a service was refused or
-failed. 77: not possible here (no boto3, no credentials, not allowed, not reached).
+0: done. 1: with `--check`, something is not guarded. 2: misuse (a name for `--only` or `--leave-out` that is not there,
+too), or refused; over a cluster, a service was refused or failed. 77: not possible here (no boto3, no credentials, not
+allowed, not reached).
 """
 
 
