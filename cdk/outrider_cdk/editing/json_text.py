@@ -8,7 +8,10 @@ from outrider_cdk.editing.errors import Unreadable, line_of
 from outrider_cdk.editing.nodes import MAX_DEPTH, Entry, Mapping, Node, Scalar, Sequence
 
 _WHITE: Final = re.compile(r"[ \t\r\n]*")
+_WHITE_ONES: Final = frozenset(" \t\r\n")
 _STRING: Final = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
+_PLAIN_KEY: Final = re.compile(r'"([^"\\\x00-\x1f]*)"[ \t\r\n]*:[ \t\r\n]*')
+_COMMA: Final = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _WORDS: Final = {"true": True, "false": False, "null": None}
 _MAX_DIGITS: Final = 300
@@ -32,6 +35,8 @@ class _Scanner:
 
     def skip(self, at: int) -> int:
         """Behind the white space."""
+        if self._text[at : at + 1] not in _WHITE_ONES:
+            return at
         match = _WHITE.match(self._text, at)
         return match.end() if match else at
 
@@ -59,15 +64,24 @@ class _Scanner:
         entries: list[Entry] = []
         at = self.skip(start + 1)
         while self._text[at : at + 1] != "}" or entries:
-            key = self._string(at)
-            at = self._expect(":", self.skip(key.end), "a colon should follow the key")
-            value, at = self.value(self.skip(at), depth + 1)
+            key, at = self._key(at)
+            value, at = self.value(at, depth + 1)
             entries.append(Entry(key, value))
+            if comma := _COMMA.match(self._text, at):
+                at = comma.end()
+                continue
             at = self.skip(at)
             if self._text[at : at + 1] == "}":
                 break
-            at = self.skip(self._expect(",", at, "a comma or the end of the object should follow"))
+            raise self.wrong(at, "a comma or the end of the object should follow")
         return Mapping(start, at + 1, start + 1, tuple(entries)), at + 1
+
+    def _key(self, at: int) -> tuple[Scalar, int]:
+        """A key, and where its value begins; most have no escape in them, and are read at once."""
+        if match := _PLAIN_KEY.match(self._text, at):
+            return Scalar(at, match.end(1) + 1, match[1]), match.end()
+        key = self._string(at)
+        return key, self.skip(self._expect(":", self.skip(key.end), "a colon should follow the key"))
 
     def _array(self, start: int, depth: int) -> tuple[Node, int]:
         items: list[Node] = []
@@ -75,10 +89,13 @@ class _Scanner:
         while self._text[at : at + 1] != "]" or items:
             item, at = self.value(at, depth + 1)
             items.append(item)
+            if comma := _COMMA.match(self._text, at):
+                at = comma.end()
+                continue
             at = self.skip(at)
             if self._text[at : at + 1] == "]":
                 break
-            at = self.skip(self._expect(",", at, "a comma or the end of the list should follow"))
+            raise self.wrong(at, "a comma or the end of the list should follow")
         return Sequence(start, at + 1, start + 1, tuple(items)), at + 1
 
     def _expect(self, character: str, at: int, expected: str) -> int:
@@ -92,7 +109,9 @@ class _Scanner:
         match = _STRING.match(self._text, at)
         if match is None:
             raise self.wrong(at, "a whole string should be here")
-        return Scalar(at, match.end(), str(json.loads(match[0])))
+        written = match[0]
+        # Without an escape the text is what stands between the quotes.
+        return Scalar(at, match.end(), str(json.loads(written)) if "\\" in written else written[1:-1])
 
     def _word(self, at: int) -> Scalar:
         for word, value in _WORDS.items():
