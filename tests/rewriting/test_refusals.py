@@ -328,6 +328,23 @@ def test_a_size_that_is_not_known_yet_is_noted() -> None:
     assert {("size-unknown", "cpu"), ("size-unknown", "memory")} <= set(said(guarded, "note"))
 
 
+def test_a_task_that_may_be_placed_on_arm_is_noted() -> None:
+    """On EC2 any machine may take a definition without a processor; Fargate takes it for x86-64."""
+    assert ("arm-unknown", "(the definition)") in said(guard(ec2(), OUR), "note")
+    assert "arm-unknown" not in [code for code, _ in said(guard(fargate(), OUR), "note")]
+    both = options(image_arm64=OUR.image)
+    assert "arm-unknown" not in [code for code, _ in said(guard(ec2(), both), "note")]
+
+
+def test_a_sidecar_without_labels_is_not_taken_out_in_silence() -> None:
+    """What was there before it cannot be told; that it is still there can."""
+    *others, sidecar = guard(fargate(), OUR).definition["containerDefinitions"]
+    bare = {key: value for key, value in sidecar.items() if key != "dockerLabels"}
+    kept = unguard(fargate(*others, bare))
+    assert said(kept, "warning") == [("not-ours", "containerDefinitions[1]")] and not kept.edits
+    assert said(unguard(fargate()), "warning") == []
+
+
 def test_a_token_given_for_its_arn_is_not_repeated() -> None:
     """Messages go into logs of pipelines."""
     assert not any("hunter2" in show(problem) for problem in guard(fargate(), options(token_secret="hunter2")).problems)

@@ -12,14 +12,17 @@ from outrider_cdk.rewriting.wrapping import locate
 
 
 def unguard(definition: Any) -> Rewritten:
-    """The definition as it was before `guard`; one that is not guarded comes back as it is, without a problem."""
+    """The definition as it was before `guard`; one that is not guarded comes back as it is.
+
+    A container that looks like the sidecar, and has not its labels, is warned of.
+    """
     located = locate(definition)
     if isinstance(located, Problem):
         return Rewritten(definition, problems=(located,))
     root, task = located
     found = find_sidecar(task)
     if found is None:
-        return Rewritten(definition)
+        return Rewritten(definition, problems=tuple(_unknown_sidecars(root, task)))
     try:
         undo = undo_of(found[1])
     except ValueError as error:
@@ -82,6 +85,16 @@ def _left_behind(root: Path, bare: Mapping[str, Any], name: str, volume: str) ->
                     says = f"This names {gone!r}, which is not there any more."
                     path: Path = (*root, "containerDefinitions", index, field, place)
                     yield warning(path, "left-behind", says, "Take it out by hand; it was not put in by the rewriter.")
+
+
+def _unknown_sidecars(root: Path, task: Mapping[str, Any]) -> Iterator[Problem]:
+    """Containers with the sidecar's settings and without its labels, made by hand or bereft of them."""
+    for index, container in containers_of(task):
+        names = [as_text(as_object(entry).get("name")) for entry in as_list(container.get("environment"))]
+        if any(name in ("OUTRIDER_MODE", "OUTRIDER_COLLECTOR_URL") for name in names):
+            says = "This looks like Outrider's sidecar, and has no label of the rewriter: it was left."
+            remedy = "Take the container, its volume and pidMode out by hand."
+            yield warning((*root, "containerDefinitions", index), "not-ours", says, remedy)
 
 
 def _unreadable(path: Path, problem: ValueError) -> Problem:

@@ -7,7 +7,7 @@ from outrider_cdk.rewriting.checks.elsewhere import EXTERNAL
 from outrider_cdk.rewriting.options import GuardOptions
 from outrider_cdk.rewriting.platforms import platform_of
 from outrider_cdk.rewriting.problems import Problem, error, note, warning
-from outrider_cdk.rewriting.shapes import as_list, as_object, as_text, is_intrinsic
+from outrider_cdk.rewriting.shapes import as_list, as_object, as_text, is_absent, is_intrinsic
 from outrider_cdk.rewriting.sidecar import image_for, is_arm
 
 
@@ -26,6 +26,10 @@ def check_system(task: Mapping[str, Any], options: GuardOptions) -> Iterator[Pro
         says = "The processor is known at deployment only; the sidecar's image is the one for x86-64."
         remedy = "Name an image of both (image and image_arm64 alike), or write the processor out."
         yield warning(("runtimePlatform", "cpuArchitecture"), "arm-unknown", says, remedy)
+    elif is_absent(processor) and platform_of(task, options) != "fargate" and options.image != options.image_arm64:
+        says = "No processor is named, so that the task may be placed on ARM64; the sidecar's image is for x86-64."
+        remedy = "Name an image of both (image and image_arm64 alike), or the processor (runtimePlatform)."
+        yield note((), "arm-unknown", says, remedy)
 
 
 def check_platform(task: Mapping[str, Any], options: GuardOptions) -> Iterator[Problem]:
