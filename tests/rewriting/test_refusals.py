@@ -61,6 +61,7 @@ REFUSED: list[tuple[str, str, Any, GuardOptions]] = [
     ("wrong-type", f"{C0}.dependsOn", fargate(container(dependsOn="db")), options(depends_on=True)),
     ("windows", "runtimePlatform.operatingSystemFamily", windows("WINDOWS_SERVER_2022_CORE"), OUR),
     ("arm-image", "runtimePlatform.cpuArchitecture", processor("ARM64"), OUR),
+    ("arm-image", "runtimePlatform.cpuArchitecture", processor("arm64"), OUR),
     ("pid-mode", "pidMode", fargate(pidMode="host"), OUR),
     ("pid-mode", "pidMode", fargate(pidMode={"Ref": "Mode"}), OUR),
     ("pid-mode", "pidMode", ec2(pidMode="none"), OUR),
@@ -94,6 +95,7 @@ REFUSED: list[tuple[str, str, Any, GuardOptions]] = [
     ("reads-key", ADD, adding("SYS_PTRACE"), OUR),
     ("reads-key", ADD, adding("CAP_SYS_PTRACE"), OUR),
     ("reads-key", ADD, adding("ALL"), OUR),
+    ("reads-key", ADD, fargate(container(linuxParameters={"capabilities": {"add": "SYS_PTRACE"}})), OUR),
     ("reads-key", f"{C0}.privileged", ec2(container(privileged=True)), OUR),
     (
         "journal-shared",

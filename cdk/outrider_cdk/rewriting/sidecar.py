@@ -62,7 +62,7 @@ def image_for(task: Mapping[str, Any], options: GuardOptions) -> Text:
 
 def is_arm(task: Mapping[str, Any]) -> bool:
     """Whether the task runs on ARM64."""
-    return as_object(task.get("runtimePlatform")).get("cpuArchitecture") == "ARM64"
+    return as_text(as_object(task.get("runtimePlatform")).get("cpuArchitecture")).upper() == "ARM64"
 
 
 def environment(task: Mapping[str, Any], options: GuardOptions) -> dict[str, Text]:

@@ -85,4 +85,5 @@ def _host(volume: Mapping[str, Any]) -> str:
 
 def _added(container: Mapping[str, Any]) -> list[Any]:
     parameters = as_object(container.get("linuxParameters"))
-    return as_list(as_object(parameters.get("capabilities")).get("add"))
+    added = as_object(parameters.get("capabilities")).get("add")
+    return [added] if isinstance(added, str) else as_list(added)
