@@ -1,11 +1,10 @@
 """`Guard`: what guarding a task definition adds to an app: rights, perhaps a log group, the sidecar, what to say."""
 
 from collections.abc import Mapping, MutableMapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aws_cdk import Annotations, RemovalPolicy, Stack
 from aws_cdk import aws_ecs as ecs
-from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from outrider_cdk.constructs.choices import Choices, Image, Secret, arn_of
@@ -15,6 +14,9 @@ from outrider_cdk.rewriting import AwsLogs, GuardOptions, Problem, guard, show_p
 from outrider_cdk.rewriting.options import Logging
 from outrider_cdk.rewriting.ours import find_sidecar
 from outrider_cdk.rewriting.shapes import as_object
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_logs as logs
 
 GUARDS: Final[MutableMapping[Construct, "Guard"]] = {}
 """Guards by the construct of their definition. They live as long as the program, as everything of an app does."""
@@ -64,9 +66,8 @@ class Guard:
         self._grant()
         Moment(self.definition, self._guard)
 
-    def _guard(self, before: Json) -> str | None:
+    def _guard(self, before: Json, tokens: Tokens) -> str | None:
         """Judge the definition, say what is to be said, and guard it unless something forbids it; its new PidMode."""
-        tokens = Tokens(Stack.of(self.definition))
         for container in before.get("containerDefinitions", ()):
             options = as_object(as_object(as_object(container).get("logConfiguration")).get("options"))
             tokens.remember(options, self._logs.get(str(as_object(container).get("name")), {}))
@@ -145,8 +146,10 @@ def logs_of(construct: ecs.TaskDefinition) -> dict[str, Mapping[str, str]]:
     return {name: config.options or {} for name, config in configured if config is not None}
 
 
-def log_group_of(stack: Stack) -> logs.ILogGroup:
+def log_group_of(stack: Stack) -> "logs.ILogGroup":
     """The group for sidecars of tasks that log nowhere: one for each stack."""
+    from aws_cdk import aws_logs as logs  # seldom needed, and slow to load
+
     found = stack.node.try_find_child(LOG)
     if isinstance(found, logs.LogGroup):
         return found
