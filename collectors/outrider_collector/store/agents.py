@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, RowMapping, and_, select
+from sqlalchemy import Connection, RowMapping, and_, func, select
 
 from outrider_collector.store.database import upsert
 from outrider_collector.store.tables import LONGEST, agents
@@ -62,6 +62,15 @@ class Agent(Struct, frozen=True, kw_only=True):
         return self.task.arn if self.task else ""
 
 
+class AgentKey(Struct, frozen=True):
+    """What is to be known of an agent to believe its signature."""
+
+    agent: str
+    public_key: bytes
+    status: Status
+    changed_at_ns: int
+
+
 def load_agent(connection: Connection, agent: str) -> Agent | None:
     """One agent, or None."""
     row = connection.execute(select(agents).where(agents.c.agent == agent)).mappings().first()
@@ -80,11 +89,21 @@ def lock_agents(connection: Connection, wanted: list[str]) -> dict[str, Agent]:
     return {row["agent"]: _agent(row) for row in connection.execute(query).mappings()}
 
 
-def load_agents_since(connection: Connection, since_ns: int, *, limit: int) -> list[Agent]:
-    """Agents whose key or status changed at or after a time, the newest first."""
-    changed = select(agents).where(agents.c.changed_at_ns >= since_ns)
+def load_keys_since(connection: Connection, since_ns: int, *, limit: int) -> list[AgentKey]:
+    """Keys of agents whose key or status changed at or after a time, the newest first."""
+    changed = select(*(agents.c[name] for name in AgentKey.__struct_fields__)).where(agents.c.changed_at_ns >= since_ns)
     query = changed.order_by(agents.c.changed_at_ns.desc()).limit(limit)
-    return [_agent(row) for row in connection.execute(query).mappings()]
+    return [AgentKey(*row) for row in connection.execute(query)]
+
+
+def changes_since(connection: Connection, since_ns: int) -> tuple[int, int]:
+    """A number that is another whenever an agent's key or status changed at or after a time: it needs the index alone.
+
+    It is of two parts: how many changed, and the sum of their times counted from then.
+    """
+    times = func.count(), func.coalesce(func.sum(agents.c.changed_at_ns - since_ns), 0)
+    count, total = connection.execute(select(*times).where(agents.c.changed_at_ns >= since_ns)).one()
+    return count, int(total)
 
 
 def lock_unheard(connection: Connection, now_ns: int, intervals: float) -> list[Agent]:
