@@ -124,9 +124,9 @@ def test_patterns_fit_what_they_are_made_of(parts: list[str], between: st.DataOb
     assert matches("*".join(parts) + "#", text) == text.endswith("#")
 
 
-def test_a_tokens_uses_are_counted_by_all_at_once(database_url: str) -> None:
+def test_a_tokens_uses_are_counted_by_all_at_once(store_url: str) -> None:
     """It is spent as often as it may be, whoever spends; not when it was revoked or has ended."""
-    engine = open_database(database_url)
+    engine = open_database(store_url)
     kept = make_token("enrol", now_ns=1, max_uses=2, expires_at_ns=HOUR_NS)[1]
     with writing(engine) as connection:
         save_token(connection, kept)
