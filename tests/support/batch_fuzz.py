@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import atheris
 
@@ -18,6 +18,7 @@ with atheris.instrument_imports(include=["outrider_wire", "outrider_collector.ac
     import zlib
 
     import msgspec
+    import msgspec.inspect
 
     from outrider_collector.acceptor import Acceptor
     from outrider_collector.keyring import Key
@@ -25,8 +26,8 @@ with atheris.instrument_imports(include=["outrider_wire", "outrider_collector.ac
     from outrider_wire.batch import MAGIC, BatchFacts, BatchHeader, SealedBatch, read_events, read_findings, seal_batch
     from outrider_wire.blobs import BlobFacts, pack_array
     from outrider_wire.errors import WireError
-    from outrider_wire.events import ContainerSeen, ProcessExited, ProcessId
-    from outrider_wire.findings import ContainerView, Finding
+    from outrider_wire.events import Event
+    from outrider_wire.findings import Finding
     from outrider_wire.signing import SigningKey
 
 KEY: Final = SigningKey.from_seed(bytes(range(32)))
@@ -36,6 +37,8 @@ HEADER: Final = BatchHeader(
 )  # fmt: skip
 SETTLED: Final = 5_000
 """Inputs after which memory is what it is."""
+KEPT: Final = ("-keep_seed=1", "-reduce_inputs=0")
+"""What decodes records is C, of which the fuzzer sees nothing: good records are kept, though no line more is run."""
 LOOK_EVERY: Final = 1_000
 MAX_GROWTH_BYTES: Final = 96 << 20
 """The acceptor's memory of batches, when it is full, and what the fuzzer itself keeps."""
@@ -141,15 +144,38 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def example_of(kind: msgspec.inspect.Type) -> Any:
+    """A small value of a type, with every field of a record that has no default."""
+    match kind:
+        case msgspec.inspect.StructType(cls=made, fields=fields):
+            return made(**{each.name: example_of(each.type) for each in fields if each.required})
+        case msgspec.inspect.UnionType(types=types):
+            return example_of(types[0])
+        case msgspec.inspect.LiteralType(values=values):
+            return values[0]
+        case msgspec.inspect.IntType():
+            return 1
+        case msgspec.inspect.StrType():
+            return "x"
+        case msgspec.inspect.BoolType():
+            return True
+        case msgspec.inspect.FloatType():
+            return 0.5
+        case msgspec.inspect.NoneType():
+            return None
+        case _:
+            return {} if isinstance(kind, msgspec.inspect.DictType) else ()
+
+
+def example_events() -> list[bytes]:
+    """One event of each kind there is."""
+    return [msgspec.msgpack.encode(example_of(msgspec.inspect.type_info(kind))) for kind in get_args(Event)]
+
+
 def seeds() -> list[bytes]:
     """Good inputs of every depth, to begin with."""
-    finding = Finding(
-        id="f", type="T", rule="r", severity="HIGH", title="t", at="2026-01-01T00:00:00Z", process=None,
-        container=ContainerView("c", "app", "i"), evidence={"a": 1}, attribution="exact",
-    )  # fmt: skip
-    findings = [msgspec.msgpack.encode(finding)]
-    process = ProcessExited(1, ProcessId(1, 1), 0)
-    events = [msgspec.msgpack.encode(each) for each in (process, ContainerSeen(1, 7, "c", "app", "i", "", "", "", ""))]
+    findings = [msgspec.msgpack.encode(example_of(msgspec.inspect.type_info(Finding)))]
+    events = example_events()
     whole: SealedBatch = seal_batch(
         KEY,
         BatchFacts(interval_s=1.0),
@@ -159,14 +185,14 @@ def seeds() -> list[bytes]:
         findings=findings,
         events=events,
     )
-    packed = pack_array(events)
+    packed = pack_array(events[:3])
     return [
         b"\x00" + whole.data,
         b"\x01" + msgspec.msgpack.encode(HEADER),
         b"\x02\x00\x01\x01\x07",
-        b"\x03\x82" + len(packed).to_bytes(3, "big") + zlib.compress(packed),
+        b"\x03\x83" + len(packed).to_bytes(3, "big") + zlib.compress(packed),
         b"\x04" + pack_array(findings),
-        b"\x05" + packed,
+        *(b"\x05" + pack_array([event]) for event in events),
     ]
 
 
@@ -177,7 +203,7 @@ def fuzz(folder: str) -> None:
         (Path(folder) / str(number)).write_bytes(seed)
         reader.read(seed)
     print("the seeds:", dict(sorted(reader.outcomes.items())), flush=True)
-    atheris.Setup([*sys.argv, folder], reader.read)
+    atheris.Setup([*sys.argv, *KEPT, folder], reader.read)
     atheris.Fuzz()
 
 
