@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from socket import IPPROTO_TCP, TCP_NODELAY, create_connection
@@ -37,8 +37,6 @@ SENDERS: Final = 8
 ROUND_BATCHES: Final = 400
 """Batches of each sender in one measurement of the peak."""
 ROUNDS: Final = 3
-SUSTAINED_S: Final = 60.0
-SUSTAINED_EVENTS_PER_S: Final = 60_000
 MANY: Final = 10_000
 MANY_EVERY_S: Final = 10.0
 MANY_TURNS: Final = 3
@@ -52,9 +50,11 @@ TARGET_MIB: Final = 400.0
 
 
 class Sender:
-    """An enrolled agent and the requests it will send, each whole."""
+    """An enrolled agent and the requests it will send, each whole: of these events, or of what `tell` says of each."""
 
-    def __init__(self, url: str, batches: int, encoded: list[bytes], *, findings: int = 0) -> None:
+    def __init__(
+        self, url: str, batches: int, encoded: list[bytes] | Callable[[int], list[bytes]], *, findings: int = 0
+    ) -> None:
         key, previous = SigningKey.generate(), FIRST_PREVIOUS
         transport = HttpTransport(url)
         transport.enrol(make_request(key, SigningKey.generate(), token=TOKEN, task=None, made_at_ns=1), timeout_s=30.0)
@@ -62,8 +62,9 @@ class Sender:
         self.requests: list[bytes] = []
         for number in range(batches):
             told = [msgspec.msgpack.encode(make_finding(f"{key.agent[:8]}-{number}-{n}")) for n in range(findings)]
+            events = encoded(number) if callable(encoded) else encoded
             sealed = seal_batch(
-                key, FACTS, sequence=number, previous=previous, sealed_at_ns=1, events=encoded, findings=told
+                key, FACTS, sequence=number, previous=previous, sealed_at_ns=1, events=events, findings=told
             )
             previous = sealed.digest
             self.requests.append(request_of(sealed.data))
@@ -76,10 +77,11 @@ def request_of(data: bytes) -> bytes:
 
 
 @contextmanager
-def collector(data: Path, cores: set[int]) -> Iterator[tuple[str, int]]:
-    """A collector process on these cores; gives its URL and pid."""
+def collector(data: Path, cores: set[int], **settings: str) -> Iterator[tuple[str, int]]:
+    """A collector process on these cores, as are those it starts; gives its URL and pid."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OUTRIDER_")}
     environment |= {"OUTRIDER_COLLECTOR_TOKEN": TOKEN, "OUTRIDER_COLLECTOR_AGENT_BYTES_PER_S": "0"}
+    environment |= {f"OUTRIDER_COLLECTOR_{name.upper()}": value for name, value in settings.items()}
     command = [sys.executable, "-m", "outrider_collector", "--listen", "127.0.0.1:0", "--data", str(data)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
     os.sched_setaffinity(process.pid, cores)  # before it has threads, which would keep to the other core
@@ -135,25 +137,6 @@ def measure_peak(url: str, pid: int, encoded: list[bytes], batches: int) -> Iter
         costs.append((processor_s(pid) - before_s) / (SENDERS * batches) * 1e3)
     yield row("500-event batches accepted, verified, fsynced: events", rates, "1/s", f"at least {TARGET_EVENTS_PER_S}")
     yield row("processor time of a 500-event batch, index included", costs, "ms", "")
-
-
-def measure_sustained(url: str, pid: int, encoded: list[bytes], for_s: float) -> Iterator[Row]:
-    """At the rate that is to be held, with findings: whether index and whatever else follows keeps up."""
-    per_sender = int(SUSTAINED_EVENTS_PER_S * for_s / EVENTS / SENDERS)
-    senders = [Sender(url, per_sender, encoded, findings=1) for _ in range(SENDERS)]
-    wait_for_index(url)
-    before_s = processor_s(pid)
-    took_s = send_together(url, senders, at_least_s=for_s)
-    used_s = processor_s(pid) - before_s
-    began = time.monotonic()
-    wait_for_index(url)
-    behind_s = time.monotonic() - began
-    rate = SENDERS * per_sender * EVENTS / (took_s + behind_s)
-    yield row(
-        f"the same with findings, indexed, for {for_s:g} s: events", [rate], "1/s", f"at least {SUSTAINED_EVENTS_PER_S}"
-    )
-    yield row("index behind the last answer then", [behind_s], "s", "")
-    yield row("share of the core used at that rate", [used_s / took_s * 100], "%", "")
 
 
 class Turns:
@@ -236,8 +219,6 @@ def measure(scale: float) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as scratch:
         with collector(Path(scratch) / "peak", {cores[0]}) as (url, pid):
             yield from measure_peak(url, pid, encoded, int(ROUND_BATCHES * scale))
-        with collector(Path(scratch) / "sustained", {cores[0]}) as (url, pid):
-            yield from measure_sustained(url, pid, encoded, SUSTAINED_S * scale)
         with collector(Path(scratch) / "many", {cores[0]}) as (url, pid):
             yield from measure_many(url, pid, encoded, int(MANY * scale))
 
