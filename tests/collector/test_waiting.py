@@ -6,12 +6,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Engine, event
 
 from outrider_collector.intake import Intake
 from outrider_collector.keyring import MISSES_PER_S, KeyRing, NotAtHand
 from outrider_collector.limits import Limited
 from outrider_collector.spool import Spool
+from outrider_collector.store.agents import save_agents
 from outrider_collector.store.collectors import note_heard
 from outrider_collector.store.database import open_database, writing
 from outrider_collector.store.findings import FindingQuery, query_findings
@@ -143,6 +145,18 @@ def test_agents_that_were_read_are_read_again_only_when_one_changed(shared: Shar
         ring.recall("0" * 32)
     with pytest.raises(WireError, match="unknown-agent"):
         ring.meet("0" * 32)
+
+
+def test_all_keys_of_a_large_store_are_read_at_the_start(store_url: str, speaker: Any) -> None:
+    """However many there are and however late it is: the sum of their times would be no number of 64 bits."""
+    engine, speakers, now_ns = open_database(store_url), [speaker() for _ in range(20)], 2_000_000_000 * SECOND
+    with writing(engine) as connection:
+        save_agents(connection, [replace(each.agent(), changed_at_ns=now_ns) for each in speakers])
+    ring = KeyRing(engine)
+    with engine.connect() as connection:
+        ring.refresh(connection)
+    engine.dispose()
+    assert [ring.recall(each.key.agent).public_key for each in speakers] == [each.key.public for each in speakers]
 
 
 def list_statements(engine: Engine) -> list[str]:

@@ -1,6 +1,6 @@
 """Agents in the store: their keys, where their chains stand, and when they were last heard."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -13,6 +13,7 @@ from outrider_wire.batch import FIRST_PREVIOUS, SenseView
 from outrider_wire.findings import TaskView
 
 MAX_SEQUENCE = (1 << 63) - 1
+REMAINDERS: Final = (1 << 31) - 1
 
 Status = Literal["live", "succeeded", "quarantined"]
 """live: the task's one key. succeeded: its successor enrolled. quarantined: a second key; its batches are refused."""
@@ -99,9 +100,10 @@ def load_keys_since(connection: Connection, since_ns: int, *, limit: int) -> lis
 def changes_since(connection: Connection, since_ns: int) -> tuple[int, int]:
     """A number that is another whenever an agent's key or status changed at or after a time: it needs the index alone.
 
-    It is of two parts: how many changed, and the sum of their times counted from then.
+    It is of two parts: how many changed, and the sum of what is left of their times by a prime, which no number of
+    agents makes too large.
     """
-    times = func.count(), func.coalesce(func.sum(agents.c.changed_at_ns - since_ns), 0)
+    times = func.count(), func.coalesce(func.sum(agents.c.changed_at_ns % REMAINDERS), 0)
     count, total = connection.execute(select(*times).where(agents.c.changed_at_ns >= since_ns)).one()
     return count, int(total)
 
