@@ -58,7 +58,7 @@ def _text(value: Any) -> str:
     if isinstance(value, dict) and "Fn::Join" in value:
         between, parts = value["Fn::Join"]
         return str(between).join(_text(part) for part in parts)
-    return value if isinstance(value, str) else "known-later"
+    return value if isinstance(value, str) else "10.0.0.0/16"
 
 
 @pytest.mark.parametrize("store", ["sqlite", "aurora"])
@@ -71,6 +71,7 @@ def test_the_collector_takes_what_it_is_told(store: str) -> None:
         assert settings.name == cdk_apps.DOMAIN
         assert (settings.enrolment, settings.aws_task_roles) == ("aws", "web-*")
         assert settings.aws_regions == cdk_apps.REGION
+        assert settings.trusted_proxies
         assert settings.lake.startswith("s3://") and settings.lake.endswith("/outrider")
         assert settings.database.startswith("postgresql://") == (store == "aurora")
         assert {type(each) for each in load_exports(settings.exports, "")} == {Lines, SecurityHub, EventBridge}

@@ -9,6 +9,7 @@ from constructs import Construct, IConstruct
 
 from outrider_cdk.constructs.aspect import PRIORITY, GuardAspect, GuardedOne
 from outrider_cdk.constructs.choices import Choices, Image, Secret
+from outrider_cdk.constructs.definition import construct_of
 from outrider_cdk.constructs.guarding import GUARDS, Guard
 from outrider_cdk.rewriting.options import Enrolment, Platform
 
@@ -82,10 +83,11 @@ class Outrider:
         if resource is None:
             Annotations.of(task_definition).add_error(IMPORTED)
             return None
-        home = task_definition if isinstance(task_definition, ecs.TaskDefinition) else resource
+        construct = task_definition if isinstance(task_definition, ecs.TaskDefinition) else construct_of(resource)
+        home = construct or resource
         if home in GUARDS:
             raise ValueError(f"{home.node.path} has a guard already")
-        made = Guard(resource, choices)
+        made = Guard(resource, construct, choices)
         Aspects.of(home).add(GuardedOne(made), priority=PRIORITY)
         return made
 
