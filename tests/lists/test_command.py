@@ -39,6 +39,7 @@ def run(
     """Runs it with a token for reading; exit code and what was said."""
     monkeypatch.setenv("OUTRIDER_COLLECTOR_URL", stand.url)
     monkeypatch.setenv("OUTRIDER_TOKEN", stand.tokens["read"])
+    monkeypatch.setenv("COLUMNS", "200")
 
     def command(*words: str) -> tuple[int, str]:
         capsys.readouterr()
