@@ -9,7 +9,6 @@ from constructs import Construct
 
 from outrider_cdk.constructs.choices import Choices, Image, Secret, arn_of
 from outrider_cdk.constructs.definition import Json, Moment, Tokens, change
-from outrider_cdk.constructs.fargate import check_fargate
 from outrider_cdk.rewriting import AwsLogs, GuardOptions, Problem, guard, show_path
 from outrider_cdk.rewriting.options import Logging
 from outrider_cdk.rewriting.ours import find_sidecar
@@ -80,8 +79,7 @@ class Guard:
         options_ = self._options(tokens)
         known = {"executionRoleArn": ROLE_TO_COME, **before} if self.construct is not None else before
         rewritten = guard(known, options_)
-        judged = (*rewritten.problems, *check_fargate(before, options_))
-        self.problems = tuple(each for each in judged if not self._answers(each))
+        self.problems = tuple(each for each in rewritten.problems if not self._answers(each))
         for problem in self.problems:
             if problem.severity != "note" or problem.code not in self._said:
                 annotate(self.home, problem)
