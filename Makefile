@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo test test-slow lint bench docs falco-compatibility setup packages clean
+.PHONY: demo test test-slow fuzz lint bench docs falco-compatibility setup packages clean
 
 setup: packages $(VENV)/.installed
 
@@ -32,6 +32,10 @@ test: setup lint
 # The long versions of short tests: a hundred kills, a hundred attacks followed by a kill.
 test-slow: setup
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+# What the collector's acceptor makes of any bytes, until it is stopped, or FUZZ_ARGS says when.
+fuzz: setup
+	cd tests/support && ../../$(BIN)/python -m batch_fuzz -max_len=4096 $(FUZZ_ARGS)
 
 bench: setup
 	$(BIN)/python -m bench

@@ -27,6 +27,7 @@ BENCHES: Final = (
     ("wire", "Batches, journal and collector"),
     ("store", "Pages of a million findings"),
     ("collector", "The collector, on one core"),
+    ("sustained", "From batches to findings and the lake, sustained"),
     ("lake", "The event lake"),
     ("rules", "Rules"),
     ("storm", "A thousand programs a second, all rules loaded"),

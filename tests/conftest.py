@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from databases import database_url, postgres
+from databases import database_url, migrated_database, migrated_file, postgres, store_url
 
-__all__ = ["database_url", "postgres"]
+__all__ = ["database_url", "migrated_database", "migrated_file", "postgres", "store_url"]
 
 NO_SKIPS = "OUTRIDER_NO_SKIPS"
 # fmt: off

@@ -8,27 +8,36 @@ here is pure functions: no AWS call, no clock, nothing heavy imported. `outrider
 holds them to what it would write.
 """
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from outrider_cdk.constructs import MANAGED as MANAGED
-    from outrider_cdk.constructs import Admission as Admission
-    from outrider_cdk.constructs import Guard as Guard
-    from outrider_cdk.constructs import GuardAspect as GuardAspect
-    from outrider_cdk.constructs import Outrider as Outrider
-    from outrider_cdk.constructs import OutriderCollector as OutriderCollector
+    from outrider_cdk.constructs.aspect import MANAGED as MANAGED
+    from outrider_cdk.constructs.aspect import GuardAspect as GuardAspect
+    from outrider_cdk.constructs.collector.choices import Admission as Admission
+    from outrider_cdk.constructs.collector.construct import OutriderCollector as OutriderCollector
+    from outrider_cdk.constructs.guarding import Guard as Guard
+    from outrider_cdk.constructs.outrider import Outrider as Outrider
 
 __all__ = ["MANAGED", "Admission", "Guard", "GuardAspect", "Outrider", "OutriderCollector"]
+
+_PLACES: Final = {
+    "MANAGED": "aspect",
+    "Admission": "collector.choices",
+    "Guard": "guarding",
+    "GuardAspect": "aspect",
+    "Outrider": "outrider",
+    "OutriderCollector": "collector.construct",
+}
 
 
 def __getattr__(name: str) -> Any:
     """The constructs, imported when they are asked for. Raises ImportError where AWS CDK is not installed."""
-    if name not in __all__:
+    if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from outrider_cdk import constructs
+        return getattr(import_module(f"{__name__}.constructs.{_PLACES[name]}"), name)
     except ModuleNotFoundError as error:
         if error.name not in ("aws_cdk", "constructs", "jsii"):
             raise
         raise ImportError(f"{name} needs AWS CDK, which is not installed: pip install 'outrider[cdk]'") from error
-    return getattr(constructs, name)

@@ -32,6 +32,7 @@ COMMANDS: Final = (
     ("agents", "outrider_cli.agents", "ask a collector for its agents"),
     ("verify", "outrider_cli.verify", "prove from stored bytes that an agent's record is whole"),
     ("tokens", "outrider_cli.tokens", "make, list and revoke a collector's tokens"),
+    ("lists", "outrider_cli.lists", "which threat lists a collector has in force, and how their sources stand"),
     ("exports", "outrider_cli.exports", "how a collector's exports stand, and what they gave up"),
     ("rules", "outrider_cli.rules", "list, check or test rules"),
     ("replay", "outrider_cli.replay", "run rules over the recorded events of a journal or of batches"),
@@ -48,6 +49,7 @@ NEEDS: Final = {
     "events": ("collector", ("outrider_collector", "duckdb", "pyarrow")),
     "agents": ("collector", ("outrider_collector", *COLLECTOR_LIBRARIES)),
     "exports": ("collector", ("outrider_collector", *COLLECTOR_LIBRARIES)),
+    "lists": ("collector", ("outrider_collector", *COLLECTOR_LIBRARIES)),
     "tokens": ("collector", ("outrider_collector", "sqlalchemy")),
     "verify": ("collector", ("outrider_collector", "sqlalchemy")),
 }

@@ -75,14 +75,12 @@ class Acceptor:
         """Check a batch in the order that `outrider_wire.batch` gives, up to the digests of its blobs.
 
         Raises:
-            WireError: any code of that module, `unknown-agent` or `quarantined`.
+            WireError: any code of that module, or `quarantined`.
+            NotAtHand: its agent is new here, and has to be asked for first.
             Limited: the agent sends more than its share.
-            SQLAlchemyError: an agent that is new here could not be asked for.
         """
         envelope = open_envelope(data, max_bytes=self._max_bytes)
-        key = self._keys.find(envelope.agent)
-        if key is None:
-            raise WireError("unknown-agent", "this agent is not enrolled here")
+        key = self._keys.recall(envelope.agent)
         if key.status == "quarantined":
             raise WireError("quarantined", "this agent's enrolment was refused")
         batch = verify_envelope(envelope, key.public_key)

@@ -22,6 +22,7 @@ from outrider_collector.api.operation import Parts
 from outrider_collector.export.metrics import metrics_of
 from outrider_collector.export.operations import OPERATIONS as EXPORT_OPERATIONS
 from outrider_collector.export.starting import open_exports
+from outrider_collector.heap import look_rarely
 from outrider_collector.intake import Busy, Intake, StoreUnavailable
 from outrider_collector.lake.starting import kept_in_lake, start_lake
 from outrider_collector.lists.operations import lists_operations
@@ -57,6 +58,7 @@ def serve(settings: Settings, *, ready: Ready | None = None) -> None:
         stopping.watch(server)
         if ready is not None:
             ready(url_of(listener, settings))
+        look_rarely()
         with _outliving_signals():
             server.run(sockets=[listener])
 

@@ -15,6 +15,7 @@ from outrider_collector.api.health import Readiness
 from outrider_collector.api.suppressions import Done, SuppressionList, SuppressionView
 from outrider_collector.api.triage import Changed
 from outrider_collector.export.operations import DeadList, ExportList
+from outrider_collector.lists.publishing import ListsState
 from outrider_collector.store.suppressing import Condition
 from outrider_wire.enrolment import Refusal
 from outrider_wire.errors import ConfigError, DeliveryError, WireError
@@ -106,6 +107,10 @@ class Client:
         """Have what it gave up tried again: these, or all."""
         path = f"/v1/exports/{quote(export, safe='')}/retry"
         return self._ask("POST", path, Done, body={"findings": [*findings]})
+
+    def lists(self) -> ListsState:
+        """Which threat lists are in force, and how their sources stand."""
+        return self._ask("GET", "/v1/lists", ListsState)
 
     def readiness(self) -> Readiness:
         """Whether batches should be sent there, and why not."""

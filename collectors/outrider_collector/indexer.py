@@ -248,7 +248,7 @@ class Indexer:
     def _check(self, frame: Frame) -> Spooled | None:
         try:
             envelope = open_envelope(frame.data)
-            key = self._keys.find(envelope.agent, patient=True)
+            key = self._keys.find(envelope.agent)
             if key is None:
                 raise WireError("unknown-agent", "no such agent is known")
             return Spooled(verify_envelope(envelope, key.public_key), frame)

@@ -17,7 +17,7 @@ from outrider_collector.chain import fork_finding, gap_finding, judge_copy
 from outrider_collector.enrol import Admission
 from outrider_collector.enrolling import admission_of, adopt, enrol
 from outrider_collector.indexer import Indexer
-from outrider_collector.keyring import KeyRing
+from outrider_collector.keyring import KeyRing, NotAtHand
 from outrider_collector.limits import Limiter
 from outrider_collector.lists.publishing import Publisher
 from outrider_collector.register import register
@@ -48,7 +48,7 @@ log = logging.getLogger("outrider.collector")
 
 
 class Intake:
-    """The way in. `start`, then requests until `close`. `submit` is for one thread, all else for any."""
+    """The way in, for any thread. `start`, then requests until `close`."""
 
     def __init__(
         self,
@@ -101,11 +101,22 @@ class Intake:
         self._engine.dispose()
 
     def submit(self, data: bytes) -> Answer:
+        """The same as `submit_known`; the store is asked and waited for where the agent is new here.
+
+        Raises what that raises, WireError `unknown-agent`, and SQLAlchemyError: its agent could not be looked up.
+        """
+        try:
+            return self.submit_known(data)
+        except NotAtHand as missing:
+            self.keys.meet(missing.agent)
+        return self.submit_known(data)
+
+    def submit_known(self, data: bytes) -> Answer:
         """Hand in a batch. Its future raises StoreUnavailable where the disk refuses.
 
         Raises:
             WireError: it is refused. Busy: too many wait. Limited: its agent sends too much.
-            SQLAlchemyError: its agent could not be looked up.
+            NotAtHand: its agent must be asked for first, by `keys.meet`.
         """
         answer: Answer = Future()
         with self._submitting:

@@ -13,7 +13,8 @@ from msgspec import Struct
 from sqlalchemy import Connection, Engine
 
 from outrider_collector.limits import Limited
-from outrider_collector.store.agents import Agent, Status, load_agent, load_agents_since
+from outrider_collector.store.agents import Agent, AgentKey, Status, changes_since, load_agent, load_keys_since
+from outrider_wire.errors import WireError
 
 MAX_KEYS = 200_000
 """Most agents kept in memory, some 400 bytes each; the one not heard for longest is forgotten, and asked for again."""
@@ -33,37 +34,62 @@ class Key(Struct, frozen=True, gc=False):
     status: Status
 
 
+class NotAtHand(Limited):
+    """The agent is not in memory: the store must be asked (`KeyRing.meet`), by a thread that may wait for it."""
+
+    def __init__(self, agent: str) -> None:
+        super().__init__(1.0)
+        self.agent = agent
+
+
 class KeyRing:
-    """Agents' keys. `find` is called by the thread that accepts, all else by any."""
+    """Agents' keys, for any thread. Only `find` and `meet` ask the store."""
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._engine, self._clock = engine, clock
         self._keys: OrderedDict[str, Key] = OrderedDict()
         self._lock = threading.Lock()
         self._newest_ns = 0
+        self._read: tuple[int, int, int] | None = None
         self._second, self._misses = 0, 0
 
-    def find(self, agent: str, *, patient: bool = False) -> Key | None:
-        """The agent's key; the store is asked for one that is new here, however many were asked for if `patient`.
+    def recall(self, agent: str) -> Key:
+        """The agent's key, from memory. Raises NotAtHand."""
+        with self._lock:
+            key = self._keys.get(agent)
+            if key is None:
+                raise NotAtHand(agent)
+            self._keys.move_to_end(agent)
+            return key
+
+    def meet(self, agent: str) -> None:
+        """Have the store tell of an agent that is not at hand.
 
         Raises:
+            WireError: `unknown-agent`, there is no such agent.
             Limited: too many were asked for in this second; whether this one is known is not known.
             SQLAlchemyError: the store refuses.
         """
         with self._lock:
-            key = self._keys.get(agent)
-            if key is not None:
-                self._keys.move_to_end(agent)
-                return key
-        if not patient and not self._may_ask():
+            may_ask = self._may_ask()
+        if not may_ask:
             raise Limited(1.0)
-        with self._engine.connect() as connection:
-            found = load_agent(connection, agent)
-        if found is not None:
-            self.learn([found])
-        return self._keys.get(agent)
+        if self.find(agent) is None:
+            raise WireError("unknown-agent", "this agent is not enrolled here")
 
-    def learn(self, agents: Iterable[Agent]) -> None:
+    def find(self, agent: str) -> Key | None:
+        """The agent's key, of memory or the store, however often that was asked. Raises SQLAlchemyError."""
+        try:
+            return self.recall(agent)
+        except NotAtHand:
+            with self._engine.connect() as connection:
+                found = load_agent(connection, agent)
+        if found is None:
+            return None
+        with self._lock:  # what was learnt meanwhile is newer
+            return self._keys.setdefault(agent, Key(found.public_key, found.status))
+
+    def learn(self, agents: Iterable[Agent | AgentKey]) -> None:
         """Take in agents as they are now."""
         with self._lock:
             for agent in agents:
@@ -73,8 +99,15 @@ class KeyRing:
                 self._keys.popitem(last=False)
 
     def refresh(self, connection: Connection) -> None:
-        """Take in what other collectors changed. Raises SQLAlchemyError."""
-        self.learn(load_agents_since(connection, self._newest_ns - OVERLAP_NS, limit=MAX_KEYS))
+        """Take in what other collectors changed, where there is any. Raises SQLAlchemyError.
+
+        Thousands may have enrolled within the overlap: they are read again only when one more did.
+        """
+        since_ns = self._newest_ns - OVERLAP_NS
+        changes = since_ns, *changes_since(connection, since_ns)
+        if changes != self._read:
+            self.learn(load_keys_since(connection, since_ns, limit=MAX_KEYS))
+            self._read = changes
 
     def _may_ask(self) -> bool:
         second = int(self._clock())

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 from outrider_collector.api.views import FindingView
 from outrider_collector.export.operations import DeadFinding, ExportView
+from outrider_collector.lists.gathering import SourceState
 from outrider_collector.views import AgentView
 from outrider_wire.findings import Finding
 from outrider_wire.text import ELLIPSIS, printable
+from outrider_wire.timestamps import to_rfc3339
 
 MIN_WIDTH = 60
 
@@ -69,6 +71,22 @@ def dead_table(dead: Sequence[DeadFinding], *, width: int) -> str:
     """One line for each finding that was given up: its whole id, when, after how many tries, and why."""
     rows = [(d.finding, _time(d.at), str(d.tries), d.reason) for d in dead]
     return _table(("FINDING", "GIVEN UP", "TRIES", "REASON"), rows, width=width)
+
+
+def sources_table(sources: Sequence[SourceState], *, width: int) -> str:
+    """One line for each source of threat lists: what it gave, what was skipped, when it was read, what is wrong."""
+    rows = [
+        (
+            s.name,
+            str(s.entries),
+            str(sum(s.skipped.values())),
+            _time(to_rfc3339(s.read_at_s * 10**9)) if s.read_at_s else "never",
+            s.place,
+            s.error or "-",
+        )
+        for s in sources
+    ]
+    return _table(("SOURCE", "ENTRIES", "SKIPPED", "READ", "FROM", "ERROR"), rows, width=width)
 
 
 def fit(text: str, columns: int) -> str:

@@ -50,6 +50,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: what agents call this collector when they sign for it with an AWS identity; the host of `listen` when empty.
     enrolment: what agents enrol with: `token`, `aws`, `both` together, or `any` of the two.
     enrolment_refusals: refused enrolments in a row that one address is told of, one a second after; 0 tells of all.
+    trusted_proxies: addresses and networks of load balancers before this collector, comma-separated: what they write of
+        `X-Forwarded-For` is believed. Else all agents behind one are one address.
     aws_accounts: numbers of the accounts whose roles may enrol, comma-separated; empty takes no AWS identity.
     aws_task_roles: names of ECS task roles that may enrol, or `account/name`; `*` stands for any text.
     aws_instance_roles: the same for roles of EC2 instances.
@@ -97,6 +99,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str = ""
     enrolment: Literal["any", "token", "aws", "both"] = "any"
     enrolment_refusals: int = 30
+    trusted_proxies: str = ""
     aws_accounts: str = ""
     aws_task_roles: str = ""
     aws_instance_roles: str = ""

@@ -3,11 +3,8 @@
 Every wait is bounded, the whole of it too: a server that sends a byte a second is as one that does not answer.
 """
 
-import contextlib
 import http.client
-import socket
 import ssl
-import threading
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,6 +12,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from outrider_wire.errors import Unavailable
+from outrider_wire.patience import Patience
 
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 
@@ -41,7 +39,7 @@ def ask(
     connection = _connect(url, what, timeout_s)
     parts = urlsplit(url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    patience = _Patience(timeout_s)
+    patience = Patience(timeout_s)
     try:
         connection.connect()
         patience.begin(connection.sock)
@@ -58,29 +56,6 @@ def ask(
     finally:
         patience.cancel()
         connection.close()
-
-
-class _Patience:
-    """Hangs up when the time for the whole of a question is over: a socket's own timeout is for each wait alone."""
-
-    def __init__(self, timeout_s: float) -> None:
-        self.ended = False
-        self._socket: socket.socket | None = None
-        self._timer = threading.Timer(timeout_s, self._hang_up)
-        self._timer.daemon = True
-
-    def begin(self, connected: socket.socket) -> None:
-        self._socket = connected
-        self._timer.start()
-
-    def cancel(self) -> None:
-        self._timer.cancel()
-
-    def _hang_up(self) -> None:
-        self.ended = True
-        if self._socket is not None:
-            with contextlib.suppress(OSError):  # it was over at that very moment
-                self._socket.shutdown(socket.SHUT_RDWR)
 
 
 def _connect(url: str, what: str, timeout_s: float) -> http.client.HTTPConnection:

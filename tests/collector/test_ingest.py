@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from outrider_collector.acceptor import Acceptor, Checked
 from outrider_collector.ingest import MIN_INTERVAL_S, heard, read_said
 from outrider_collector.integrity import ID_PREFIX
-from outrider_collector.keyring import Key
+from outrider_collector.keyring import Key, NotAtHand
 from outrider_collector.limits import Limited, Limiter
 from outrider_collector.store.agents import Agent
 from outrider_wire.batch import FIRST_PREVIOUS, BatchFacts, seal_batch
@@ -38,8 +38,10 @@ class Ring:
     def __init__(self, *agents: Agent) -> None:
         self._keys = {agent.agent: Key(agent.public_key, agent.status) for agent in agents}
 
-    def find(self, agent: str) -> Key | None:
-        return self._keys.get(agent)
+    def recall(self, agent: str) -> Key:
+        if agent not in self._keys:
+            raise NotAtHand(agent)
+        return self._keys[agent]
 
 
 def make_acceptor(*agents: Agent, bytes_per_s: int = 0, burst_bytes: int = 0, **limits: int) -> Acceptor:
@@ -117,7 +119,7 @@ def test_a_finding_is_its_signers(speaker: Any, finding: Callable[..., Finding])
 def test_who_is_not_enrolled_is_not_read(speaker: Any) -> None:
     """An unknown agent and a quarantined one are refused before their signature is looked at."""
     one = speaker()
-    with pytest.raises(WireError, match="unknown-agent"):
+    with pytest.raises(NotAtHand):
         judge(one.say().data)
     with pytest.raises(WireError, match="quarantined"):
         judge(one.say().data, replace(one.agent(), status="quarantined"))

@@ -70,9 +70,9 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
+def site(tmp_path: Path, store_url: str) -> Iterator[Site]:
     """A running intake, over each kind of store."""
-    made = Site(tmp_path, database_url)
+    made = Site(tmp_path, store_url)
     yield made
     made.intake.close()
 

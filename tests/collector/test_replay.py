@@ -163,10 +163,10 @@ class Site:
 
 
 def test_a_replay_is_told_once_whichever_collector_it_comes_to(
-    tmp_path: Path, database_url: str, speaker: Any, finding: Callable[..., Finding]
+    tmp_path: Path, store_url: str, speaker: Any, finding: Callable[..., Finding]
 ) -> None:
     """Also where one remembers it and asks the store no more; retries raise nothing, and nothing is doubled."""
-    site = Site(tmp_path, open_database(database_url))
+    site = Site(tmp_path, open_database(store_url))
     first, second = site.collectors
     one = speaker(interval_s=3600.0)
     first.enrol(one.request()).result(5)

@@ -6,14 +6,18 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
+from sqlalchemy import Engine, event
 
 from outrider_collector.intake import Intake
-from outrider_collector.keyring import MISSES_PER_S, KeyRing
+from outrider_collector.keyring import MISSES_PER_S, KeyRing, NotAtHand
 from outrider_collector.limits import Limited
 from outrider_collector.spool import Spool
+from outrider_collector.store.agents import save_agents
 from outrider_collector.store.collectors import note_heard
 from outrider_collector.store.database import open_database, writing
 from outrider_collector.store.findings import FindingQuery, query_findings
+from outrider_wire.errors import WireError
 
 SECOND = 1_000_000_000
 ABSENCE_S = 60.0
@@ -110,8 +114,53 @@ def test_many_agents_that_are_new_to_a_collector_are_known_or_told_to_come_back(
     for each in speakers:
         first.enrol(each.request()).result(5)
     ring = KeyRing(shared.engine, clock=lambda: 1.0)
-    found = [ring.find(each.key.agent) for each in speakers[:MISSES_PER_S]]
-    assert None not in found
+    for each in speakers[:MISSES_PER_S]:
+        ring.meet(each.key.agent)
+        assert ring.recall(each.key.agent).public_key == each.key.public
     with pytest.raises(Limited):
-        ring.find(speakers[-1].key.agent)
-    assert ring.find(speakers[-1].key.agent, patient=True) is not None
+        ring.meet(speakers[-1].key.agent)
+    assert ring.find(speakers[-1].key.agent) is not None
+
+
+def test_agents_that_were_read_are_read_again_only_when_one_changed(shared: Shared, speaker: Any) -> None:
+    """Thousands that enrolled together are not read each second; a change that comes late, with an old time, is."""
+    one, other, first = speaker(), speaker(), shared.open("a")
+    first.enrol(one.request()).result(5)
+    ring = KeyRing(shared.engine)
+    asked = list_statements(shared.engine)
+
+    def refresh() -> int:
+        asked.clear()
+        with shared.engine.connect() as connection:
+            ring.refresh(connection)
+        return sum("public_key" in statement for statement in asked)
+
+    assert [refresh() for _ in range(4)] == [1, 1, 0, 0]  # the newest was not known at first
+    assert ring.recall(one.key.agent).status == "live"
+    shared.now_ns -= SECOND
+    first.enrol(other.request()).result(5)
+    assert [refresh(), refresh()] == [1, 0]
+    assert ring.recall(other.key.agent).status == "live"
+    with pytest.raises(NotAtHand):
+        ring.recall("0" * 32)
+    with pytest.raises(WireError, match="unknown-agent"):
+        ring.meet("0" * 32)
+
+
+def test_all_keys_of_a_large_store_are_read_at_the_start(store_url: str, speaker: Any) -> None:
+    """However many there are and however late it is: the sum of their times would be no number of 64 bits."""
+    engine, speakers, now_ns = open_database(store_url), [speaker() for _ in range(20)], 2_000_000_000 * SECOND
+    with writing(engine) as connection:
+        save_agents(connection, [replace(each.agent(), changed_at_ns=now_ns) for each in speakers])
+    ring = KeyRing(engine)
+    with engine.connect() as connection:
+        ring.refresh(connection)
+    engine.dispose()
+    assert [ring.recall(each.key.agent).public_key for each in speakers] == [each.key.public for each in speakers]
+
+
+def list_statements(engine: Engine) -> list[str]:
+    """Where each statement of an engine is noted from now on."""
+    noted: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *given: noted.append(given[2]))
+    return noted

@@ -2,6 +2,7 @@
 
 import json
 import re
+import string
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,17 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_events as events
 from aws_cdk import aws_sns as sns
 from cdk_apps import Json, Written, containers, new_collector, new_stack
+from databases import SUPERUSER, Postgres
 
 from outrider_cdk import MANAGED, Admission, Outrider, OutriderCollector
 from outrider_cdk.constructs.collector import entry, image, watching
 from outrider_collector.api.health import OPERATIONS
 from outrider_collector.export.configuration import EventBridge, Lines, SecurityHub, load_exports
+from outrider_collector.lists.keys import read_list_key
 from outrider_collector.settings import Settings, load_settings
+from outrider_collector.store.database import open_database
 from outrider_lab.defined import read_target
+from outrider_wire.errors import ConfigError
 from outrider_wire.findings import Finding
 
 DOCKERFILE = Path(__file__).parents[2] / "Dockerfile"
@@ -53,7 +58,7 @@ def _text(value: Any) -> str:
     if isinstance(value, dict) and "Fn::Join" in value:
         between, parts = value["Fn::Join"]
         return str(between).join(_text(part) for part in parts)
-    return value if isinstance(value, str) else "known-later"
+    return value if isinstance(value, str) else "10.0.0.0/16"
 
 
 @pytest.mark.parametrize("store", ["sqlite", "aurora"])
@@ -66,6 +71,7 @@ def test_the_collector_takes_what_it_is_told(store: str) -> None:
         assert settings.name == cdk_apps.DOMAIN
         assert (settings.enrolment, settings.aws_task_roles) == ("aws", "web-*")
         assert settings.aws_regions == cdk_apps.REGION
+        assert settings.trusted_proxies
         assert settings.lake.startswith("s3://") and settings.lake.endswith("/outrider")
         assert settings.database.startswith("postgresql://") == (store == "aurora")
         assert {type(each) for each in load_exports(settings.exports, "")} == {Lines, SecurityHub, EventBridge}
@@ -260,3 +266,30 @@ def test_all_of_an_app_is_guarded_but_its_collector() -> None:
     (sidecar,) = [each["outrider"] for each in guarded.values() if "outrider" in each]
     assert {entry["name"] for entry in sidecar["secrets"]} == {"OUTRIDER_TOKEN"}
     assert f"https://{cdk_apps.DOMAIN}" in [entry["value"] for entry in sidecar["environment"]]
+
+
+def test_user_and_password_come_from_the_environment(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The URL of the task definition names neither: the driver takes PGUSER and PGPASSWORD, as ECS puts them there."""
+    url = postgres.create()
+    monkeypatch.setenv("PGUSER", SUPERUSER)
+    monkeypatch.setenv("PGPASSWORD", "not-asked-for")
+    engine = open_database(url.replace(f"{SUPERUSER}@", ""))
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT current_user").scalar() == SUPERUSER
+    engine.dispose()
+
+
+def test_the_lists_key_is_one_that_the_collector_takes() -> None:
+    """What Secrets Manager is told to generate is 64 hexadecimal digits; anything else is refused without saying it."""
+    (wanted,) = [
+        each["GenerateSecretString"]
+        for each in resources(written().template(), "AWS::SecretsManager::Secret")
+        if each["GenerateSecretString"]["PasswordLength"] == 64
+    ]
+    excluded = set(wanted["ExcludeCharacters"])
+    assert set(string.ascii_lowercase) - excluded == set("abcdef")
+    assert wanted["ExcludeUppercase"] and wanted["ExcludePunctuation"]
+    assert read_list_key("0f" * 32).public == read_list_key("0F" * 32 + "\n").public
+    with pytest.raises(ConfigError, match="64 hexadecimal digits") as refused:
+        read_list_key("secret-words")
+    assert "secret-words" not in str(refused.value)

@@ -82,10 +82,12 @@ class Collector:
     data: Path
     process: "subprocess.Popen[str]"
 
-    def ask(self, method: str, path: str, body: bytes = b"", content_type: str = "") -> tuple[int, dict[str, object]]:
-        """Status and JSON of one request."""
+    def ask(
+        self, method: str, path: str, body: bytes = b"", content_type: str = "", **more: str
+    ) -> tuple[int, dict[str, object]]:
+        """Status and JSON of one request, with `more` headers."""
         connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=15.0)
-        headers = {"Authorization": f"Bearer {TOKEN}"} | ({"Content-Type": content_type} if content_type else {})
+        headers = {"Authorization": f"Bearer {TOKEN}"} | ({"Content-Type": content_type} if content_type else {}) | more
         with contextlib.closing(connection):
             connection.request(method, path, body or None, headers)
             response = connection.getresponse()

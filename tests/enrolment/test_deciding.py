@@ -23,9 +23,9 @@ from outrider_wire.signing import SigningKey, agent_id
 
 
 @pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
+def engine(store_url: str) -> Iterator[Engine]:
     """A new store of either kind."""
-    made = open_database(database_url)
+    made = open_database(store_url)
     yield made
     made.dispose()
 

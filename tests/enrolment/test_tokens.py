@@ -31,7 +31,7 @@ from outrider_collector.tokens import (
     token_id,
     view_token,
 )
-from outrider_wire.enrolment import make_request
+from outrider_wire.enrolment import ENROL_CONTENT_TYPE, encode_request, make_request
 from outrider_wire.errors import ConfigError, WireError
 from outrider_wire.findings import TaskView
 from outrider_wire.signing import SigningKey
@@ -124,9 +124,9 @@ def test_patterns_fit_what_they_are_made_of(parts: list[str], between: st.DataOb
     assert matches("*".join(parts) + "#", text) == text.endswith("#")
 
 
-def test_a_tokens_uses_are_counted_by_all_at_once(database_url: str) -> None:
+def test_a_tokens_uses_are_counted_by_all_at_once(store_url: str) -> None:
     """It is spent as often as it may be, whoever spends; not when it was revoked or has ended."""
-    engine = open_database(database_url)
+    engine = open_database(store_url)
     kept = make_token("enrol", now_ns=1, max_uses=2, expires_at_ns=HOUR_NS)[1]
     with writing(engine) as connection:
         save_token(connection, kept)
@@ -220,6 +220,18 @@ def test_who_guesses_is_made_to_wait(run_collector: Any) -> None:
     assert answers[:5] == [401] * 5
     assert 429 in answers
     assert collector.enrol(by("a-configured-token", None)) == (200, "enrolled")
+
+
+def test_behind_a_load_balancer_each_guesser_waits_for_himself(run_collector: Any) -> None:
+    """Whom it names is counted; and to name somebody else in front of that does not help."""
+    collector = run_collector(enrolment_refusals="3", trusted_proxies="127.0.0.0/8")
+
+    def guess(forwarded: str) -> int:
+        body, headers = encode_request(by("a-guess", None)), {"X-Forwarded-For": forwarded}
+        return int(collector.ask("POST", "/v1/enrol", body, ENROL_CONTENT_TYPE, **headers)[0])
+
+    assert 429 in [guess(f"192.0.2.{number}, 203.0.113.7") for number in range(10)]
+    assert guess("203.0.113.8") == 401
 
 
 def test_the_end_of_a_token_is_a_length_or_a_time() -> None:

@@ -22,8 +22,8 @@ KEY = SigningKey.from_seed(bytes(32))
 
 
 @pytest.fixture
-def engine(database_url: str, tmp_path: Path) -> Engine:
-    return open_database(database_url or tmp_path / "lists.sqlite")
+def engine(store_url: str, tmp_path: Path) -> Engine:
+    return open_database(store_url or tmp_path / "lists.sqlite")
 
 
 class Feeds:

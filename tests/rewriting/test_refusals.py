@@ -97,6 +97,8 @@ REFUSED: list[tuple[str, str, Any, GuardOptions]] = [
     ("reads-key", ADD, adding("ALL"), OUR),
     ("reads-key", ADD, fargate(container(linuxParameters={"capabilities": {"add": "SYS_PTRACE"}})), OUR),
     ("reads-key", f"{C0}.privileged", ec2(container(privileged=True)), OUR),
+    ("not-on-fargate", ADD, adding("SYS_ADMIN"), OUR),
+    ("not-on-fargate", f"{C0}.privileged", fargate(container(privileged=True)), OUR),
     (
         "journal-shared",
         f"{C0}.mountPoints[0]",

@@ -11,7 +11,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
+
+from outrider_collector.store.database import open_database
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
 SUPERUSER = "outrider"
@@ -25,11 +28,11 @@ class Postgres:
         self._directory, self._programs = directory, programs
         self._made = 0
 
-    def create(self) -> str:
-        """The URL of a new, empty database."""
+    def create(self, *, like: str = "template1") -> str:
+        """The URL of a new database: an empty one, or a copy of another that nobody has open."""
         self._made += 1
         name = f"test{self._made}"
-        self.run(f"CREATE DATABASE {name}")
+        self.run(f"CREATE DATABASE {name} TEMPLATE {like}")
         return self.url(name)
 
     def url(self, name: str) -> str:
@@ -38,8 +41,8 @@ class Postgres:
 
     def run(self, statement: str) -> None:
         """Run SQL as the server's superuser."""
-        command = [self._programs / "psql", "-qX", "-h", self._directory, "-U", SUPERUSER, "-d", "postgres"]
-        subprocess.run([*command, "-c", statement], check=True, stdout=subprocess.DEVNULL)
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(statement)
 
     def answers(self) -> bool:
         """Whether it takes connections yet."""
@@ -47,8 +50,14 @@ class Postgres:
         return not subprocess.run(command).returncode
 
 
+HASTY = ("fsync=off", "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0")
+"""Its files are thrown away, and no test takes the machine's power."""
+
+
 @contextlib.contextmanager
-def running_postgres(*, options: tuple[str, ...] = ("-c", "fsync=off")) -> Iterator[Postgres]:
+def running_postgres(
+    *, options: tuple[str, ...] = tuple(word for each in HASTY for word in ("-c", each))
+) -> Iterator[Postgres]:
     """Make a cluster in a directory of its own, start it, and remove both; the test's own death stops it, too."""
     programs, user = PROGRAMS[-1], _user()
     directory = Path(tempfile.mkdtemp(prefix="outrider-pg-"))
@@ -59,7 +68,7 @@ def running_postgres(*, options: tuple[str, ...] = ("-c", "fsync=off")) -> Itera
         serve = [
             "setpriv",
             "--pdeathsig",
-            "INT",
+            "QUIT",
             programs / "postgres",
             "-D",
             directory / "data",
@@ -75,7 +84,7 @@ def running_postgres(*, options: tuple[str, ...] = ("-c", "fsync=off")) -> Itera
             _wait_for(postgres, server)
             yield postgres
         finally:
-            server.send_signal(signal.SIGINT)
+            server.send_signal(signal.SIGQUIT)  # at once: what it would write first is removed below
             server.wait(30.0)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
@@ -121,3 +130,29 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'store.sqlite'}"
     server: Postgres = request.getfixturevalue("postgres")
     return server.create()
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with all tables and nothing in them."""
+    path = tmp_path_factory.mktemp("migrated") / "store.sqlite"
+    open_database(path).dispose()
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_database(postgres: Postgres) -> str:
+    """The name of such a database on the server."""
+    url = postgres.create()
+    open_database(url).dispose()
+    return url.partition("?")[0].rpartition("/")[2]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty store whose tables are there already: a copy, which costs less than to make them."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "store.sqlite")
+        return f"sqlite:///{tmp_path / 'store.sqlite'}"
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.create(like=request.getfixturevalue("migrated_database"))

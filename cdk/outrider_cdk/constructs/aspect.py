@@ -58,13 +58,14 @@ class GuardAspect:
         """Called for each construct below the one that this was added to."""
         if not isinstance(node, ecs.CfnTaskDefinition):
             return
-        home = construct_of(node) or node
+        construct = construct_of(node)
+        home = construct or node
         if home in GUARDS:
             return  # guarded by itself, with choices of its own
         if why := self._why_not(node.tags.tag_values() if self.include or self.exclude else {}):
             Annotations.of(home).add_info_v2("outrider:left-out", f"Outrider: this task is not guarded: {why}.")
             return
-        made = Guard(node, self.choices, self._said)
+        made = Guard(node, construct, self.choices, self._said)
         self.guards.append(made)
         made.prepare()
         look_at(made)

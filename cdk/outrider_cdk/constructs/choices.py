@@ -2,20 +2,21 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from aws_cdk import aws_ecs as ecs
-from aws_cdk import aws_logs as logs
-from aws_cdk import aws_secretsmanager as secretsmanager
-from aws_cdk import aws_ssm as ssm
 
 from outrider_cdk.rewriting.options import Enrolment, Platform
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # each of these takes a while to load
+    from aws_cdk import aws_logs as logs
+    from aws_cdk import aws_secretsmanager as secretsmanager
+    from aws_cdk import aws_ssm as ssm
+
     from outrider_cdk.constructs.collector.construct import OutriderCollector
 
-Secret = secretsmanager.ISecret | ssm.IStringParameter
-Image = str | ecs.ContainerImage
+Secret: TypeAlias = "secretsmanager.ISecret | ssm.IStringParameter"
+Image: TypeAlias = str | ecs.ContainerImage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,7 @@ class Choices:
     image_arm64: Image | None = None
     collector: "OutriderCollector | None" = None
     collector_url: str = ""
-    token: Secret | None = None
+    token: "Secret | None" = None
     enrol: Enrolment = "auto"
     platform: Platform = "auto"
     memory_mib: int = 128
@@ -34,7 +35,7 @@ class Choices:
     cpu: int | None = None
     essential: bool = False
     depends_on: bool = False
-    log_group: logs.ILogGroup | None = None
+    log_group: "logs.ILogGroup | None" = None
     settings: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     stop_timeout_s: int = 30
@@ -53,7 +54,7 @@ class Choices:
         return self.collector.url if self.collector is not None else self.collector_url
 
     @property
-    def enrolment_token(self) -> Secret | None:
+    def enrolment_token(self) -> "Secret | None":
         """The token's secret: the one that was given, else the collector's where it takes tokens."""
         if self.token is not None or self.collector is None or self.enrol == "aws":
             return self.token
@@ -71,4 +72,4 @@ class Choices:
 def arn_of(secret: Secret) -> str:
     """What ECS is to read."""
     arn = getattr(secret, "secret_arn", None)
-    return str(arn) if arn is not None else cast(ssm.IStringParameter, secret).parameter_arn
+    return str(arn) if arn is not None else cast("ssm.IStringParameter", secret).parameter_arn

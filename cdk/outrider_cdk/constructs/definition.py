@@ -62,6 +62,10 @@ class Tokens:
                 self._known[id(resolved[key])] = (resolved[key], text)
 
 
+Judge = Callable[[Json, Tokens], str | None]
+"""Called with a definition when it is known; gives another `PidMode`, or None."""
+
+
 def construct_of(definition: ecs.CfnTaskDefinition) -> ecs.TaskDefinition | None:
     """The construct that made the resource; None where somebody wrote the resource itself."""
     above = definition.node.scope
@@ -72,8 +76,7 @@ def construct_of(definition: ecs.CfnTaskDefinition) -> ecs.TaskDefinition | None
 class Moment:
     """A lazy `PidMode` that has something done when CDK asks for it the first time, and is what comes out of that."""
 
-    def __init__(self, definition: ecs.CfnTaskDefinition, then: Callable[[Json], str | None]) -> None:
-        """`then` is given the definition with the `PidMode` that it had, and gives another or None."""
+    def __init__(self, definition: ecs.CfnTaskDefinition, then: Judge) -> None:
         self._definition, self._then = definition, then
         self._pid_mode = definition.pid_mode
         definition.pid_mode = Lazy.string(self)
@@ -81,8 +84,9 @@ class Moment:
     def produce(self) -> str | None:
         """Called by CDK when it resolves the resource."""
         properties = {**self._definition._cfn_properties, "pidMode": self._pid_mode}
-        resolved = Stack.of(self._definition).resolve(properties)
-        made = self._then({key: value for key, value in resolved.items() if value is not None}) or self._pid_mode
+        stack = Stack.of(self._definition)
+        resolved = {key: value for key, value in stack.resolve(properties).items() if value is not None}
+        made = self._then(resolved, Tokens(stack)) or self._pid_mode
         self._definition.pid_mode = made  # not asked again: each question costs a call into Python
         return made
 

@@ -1,20 +1,21 @@
 """`Guard`: what guarding a task definition adds to an app: rights, perhaps a log group, the sidecar, what to say."""
 
 from collections.abc import Mapping, MutableMapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aws_cdk import Annotations, RemovalPolicy, Stack
 from aws_cdk import aws_ecs as ecs
-from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from outrider_cdk.constructs.choices import Choices, Image, Secret, arn_of
-from outrider_cdk.constructs.definition import Json, Moment, Tokens, change, construct_of
-from outrider_cdk.constructs.fargate import check_fargate
+from outrider_cdk.constructs.definition import Json, Moment, Tokens, change
 from outrider_cdk.rewriting import AwsLogs, GuardOptions, Problem, guard, show_path
 from outrider_cdk.rewriting.options import Logging
 from outrider_cdk.rewriting.ours import find_sidecar
 from outrider_cdk.rewriting.shapes import as_object
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_logs as logs
 
 GUARDS: Final[MutableMapping[Construct, "Guard"]] = {}
 """Guards by the construct of their definition. They live as long as the program, as everything of an app does."""
@@ -36,9 +37,15 @@ class Guard:
     `problems` and `sidecar` are known from then on; `log_group` is the one that it made, where it made one.
     """
 
-    def __init__(self, definition: ecs.CfnTaskDefinition, choices: Choices, said: set[str] | None = None) -> None:
+    def __init__(
+        self,
+        definition: ecs.CfnTaskDefinition,
+        construct: ecs.TaskDefinition | None,
+        choices: Choices,
+        said: set[str] | None = None,
+    ) -> None:
         """`said` are the codes of notes that were made already, where several definitions share them."""
-        self.construct = construct_of(definition)
+        self.construct = construct
         self.definition = definition
         self.home: Construct = self.construct or definition
         self.choices = choices
@@ -47,7 +54,7 @@ class Guard:
         self.log_group = choices.log_group
         self._said = said if said is not None else set()
         self._image = self._image_arm64 = ""
-        self._logs: dict[str, Mapping[str, str]] = {}
+        self._logs: list[Mapping[str, str] | None] = []
         GUARDS[self.home] = self
 
     def prepare(self) -> None:
@@ -59,22 +66,20 @@ class Guard:
             self._image_arm64 = self._name_of(self.choices.image_arm64, "OutriderImageArm64")
         if self.log_group is None and self.construct is not None:
             self._logs = logs_of(self.construct)
-            if not self._logs:
+            if not any(options is not None for options in self._logs):
                 self.log_group = log_group_of(Stack.of(self.home))
         self._grant()
         Moment(self.definition, self._guard)
 
-    def _guard(self, before: Json) -> str | None:
+    def _guard(self, before: Json, tokens: Tokens) -> str | None:
         """Judge the definition, say what is to be said, and guard it unless something forbids it; its new PidMode."""
-        tokens = Tokens(Stack.of(self.definition))
-        for container in before.get("containerDefinitions", ()):
-            options = as_object(as_object(as_object(container).get("logConfiguration")).get("options"))
-            tokens.remember(options, self._logs.get(str(as_object(container).get("name")), {}))
+        for container, options in zip(before.get("containerDefinitions", ()), self._logs, strict=False):
+            log = as_object(as_object(container).get("logConfiguration"))
+            tokens.remember(as_object(log.get("options")), options or {})
         options_ = self._options(tokens)
         known = {"executionRoleArn": ROLE_TO_COME, **before} if self.construct is not None else before
         rewritten = guard(known, options_)
-        judged = (*rewritten.problems, *check_fargate(before, options_))
-        self.problems = tuple(each for each in judged if not self._answers(each))
+        self.problems = tuple(each for each in rewritten.problems if not self._answers(each))
         for problem in self.problems:
             if problem.severity != "note" or problem.code not in self._said:
                 annotate(self.home, problem)
@@ -132,6 +137,8 @@ class Guard:
             if secrets or self.log_group is not None:
                 Annotations.of(self.definition).add_warning_v2("outrider:execution-role", NO_ROLE)
             return
+        if not secrets and self.log_group is None:
+            return
         role = self.construct.obtain_execution_role()
         for secret in secrets:
             secret.grant_read(role)  # reads this one secret, to put it into the sidecar's environment
@@ -139,14 +146,16 @@ class Guard:
             self.log_group.grant_write(role)  # opens streams in this one group, and writes to them
 
 
-def logs_of(construct: ecs.TaskDefinition) -> dict[str, Mapping[str, str]]:
-    """The options of the containers' logs, by their names, with tokens in them; of those that have one."""
-    configured = ((each.container_name, each.log_driver_config) for each in construct._containers)
-    return {name: config.options or {} for name, config in configured if config is not None}
+def logs_of(construct: ecs.TaskDefinition) -> list[Mapping[str, str] | None]:
+    """The options of each container's log, with tokens in them; None for a container that has no log."""
+    configured = [container.log_driver_config for container in construct._containers]
+    return [None if config is None else config.options or {} for config in configured]
 
 
-def log_group_of(stack: Stack) -> logs.ILogGroup:
+def log_group_of(stack: Stack) -> "logs.ILogGroup":
     """The group for sidecars of tasks that log nowhere: one for each stack."""
+    from aws_cdk import aws_logs as logs  # seldom needed, and slow to load
+
     found = stack.node.try_find_child(LOG)
     if isinstance(found, logs.LogGroup):
         return found

@@ -1,18 +1,22 @@
 """`Outrider`: guards one task definition, or all of an app."""
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aws_cdk import Annotations, Aspects
 from aws_cdk import aws_ecs as ecs
-from aws_cdk import aws_logs as logs
 from constructs import Construct, IConstruct
 
 from outrider_cdk.constructs.aspect import PRIORITY, GuardAspect, GuardedOne
 from outrider_cdk.constructs.choices import Choices, Image, Secret
-from outrider_cdk.constructs.collector.construct import OutriderCollector
+from outrider_cdk.constructs.definition import construct_of
 from outrider_cdk.constructs.guarding import GUARDS, Guard
 from outrider_cdk.rewriting.options import Enrolment, Platform
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_logs as logs
+
+    from outrider_cdk.constructs.collector.construct import OutriderCollector
 
 IMPORTED = (
     "Outrider: this task definition was made elsewhere and is only referred to: it is not guarded. Guard it where it is"
@@ -29,9 +33,9 @@ class Outrider:
         *,
         image: Image,
         image_arm64: Image | None = None,
-        collector: OutriderCollector | None = None,
+        collector: "OutriderCollector | None" = None,
         collector_url: str = "",
-        token: Secret | None = None,
+        token: "Secret | None" = None,
         enrol: Enrolment = "auto",
         platform: Platform = "auto",
         memory_mib: int = 128,
@@ -39,9 +43,9 @@ class Outrider:
         cpu: int | None = None,
         essential: bool = False,
         depends_on: bool = False,
-        log_group: logs.ILogGroup | None = None,
+        log_group: "logs.ILogGroup | None" = None,
         settings: Mapping[str, str] | None = None,
-        secrets: Mapping[str, Secret] | None = None,
+        secrets: "Mapping[str, Secret] | None" = None,
         stop_timeout_s: int = 30,
         container_name: str = "outrider",
         volume_name: str = "outrider-journal",
@@ -79,10 +83,11 @@ class Outrider:
         if resource is None:
             Annotations.of(task_definition).add_error(IMPORTED)
             return None
-        home = task_definition if isinstance(task_definition, ecs.TaskDefinition) else resource
+        construct = task_definition if isinstance(task_definition, ecs.TaskDefinition) else construct_of(resource)
+        home = construct or resource
         if home in GUARDS:
             raise ValueError(f"{home.node.path} has a guard already")
-        made = Guard(resource, choices)
+        made = Guard(resource, construct, choices)
         Aspects.of(home).add(GuardedOne(made), priority=PRIORITY)
         return made
 
@@ -94,9 +99,9 @@ class Outrider:
         include: Mapping[str, str] | None = None,
         exclude: Mapping[str, str] | None = None,
         image_arm64: Image | None = None,
-        collector: OutriderCollector | None = None,
+        collector: "OutriderCollector | None" = None,
         collector_url: str = "",
-        token: Secret | None = None,
+        token: "Secret | None" = None,
         enrol: Enrolment = "auto",
         platform: Platform = "auto",
         memory_mib: int = 128,
@@ -104,9 +109,9 @@ class Outrider:
         cpu: int | None = None,
         essential: bool = False,
         depends_on: bool = False,
-        log_group: logs.ILogGroup | None = None,
+        log_group: "logs.ILogGroup | None" = None,
         settings: Mapping[str, str] | None = None,
-        secrets: Mapping[str, Secret] | None = None,
+        secrets: "Mapping[str, Secret] | None" = None,
         stop_timeout_s: int = 30,
         container_name: str = "outrider",
         volume_name: str = "outrider-journal",

@@ -6,8 +6,10 @@ a tenth of that for nothing: there is one path, one content type, and an answer 
 
 import asyncio
 import time
+from typing import Final
 
 import msgspec
+from anyio import CapacityLimiter, to_thread
 from starlette.types import Receive, Scope, Send
 
 from outrider_collector.api.bodies import Budget
@@ -15,10 +17,14 @@ from outrider_collector.api.counters import Counters
 from outrider_collector.api.headers import JSON_HEADERS
 from outrider_collector.api.refusals import EXPECTED, code_of, refusal_of
 from outrider_collector.intake import Intake
+from outrider_collector.keyring import NotAtHand
 from outrider_collector.settings import Settings
 from outrider_wire.batch import CONTENT_TYPE
 
 PATH = "/v1/batches"
+
+MAX_ASKING: Final = 4
+"""Most threads in which the store is asked for agents that are new here, so that nobody else waits for that."""
 
 
 class Batches:
@@ -27,6 +33,7 @@ class Batches:
     def __init__(self, intake: Intake, settings: Settings, counters: Counters, budget: Budget) -> None:
         self._intake, self._settings, self._counters, self._budget = intake, settings, counters, budget
         self._encoder = msgspec.json.Encoder()
+        self._asking = CapacityLimiter(MAX_ASKING)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -49,7 +56,12 @@ class Batches:
             timeout_s=limits.body_timeout_s,
         ) as data:
             began_s = time.perf_counter()
-            receipt = await asyncio.wrap_future(self._intake.submit(data))
+            try:
+                answer = self._intake.submit_known(data)
+            except NotAtHand as missing:
+                await to_thread.run_sync(self._intake.keys.meet, missing.agent, limiter=self._asking)
+                answer = self._intake.submit_known(data)
+            receipt = await asyncio.wrap_future(answer)
         outcome = "duplicate" if receipt.duplicate else "accepted"
         self._counters.answered(outcome, len(data), time.perf_counter() - began_s)
         return self._encoder.encode(receipt)

@@ -36,6 +36,8 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_timer()
         super().connection_lost(exc)
+        # it knows us: else each connection would stay until the whole heap is looked through
+        self.cycle = None  # type: ignore[assignment]  # as it is before the first request
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

@@ -11,6 +11,7 @@ from outrider_collector.admission import Admitter
 from outrider_collector.answers import answer
 from outrider_collector.api.bodies import Budget
 from outrider_collector.api.operation import Operation, Parts
+from outrider_collector.api.origin import origin_of, read_networks
 from outrider_collector.intake import Busy
 from outrider_wire.enrolment import ENROL_CONTENT_TYPE, MAX_ENROL_BYTES, EnrolAnswer, read_request
 from outrider_wire.errors import WireError
@@ -22,12 +23,13 @@ MAX_WAITING_ADMISSION: Final = 200
 
 
 class Enrolling:
-    """The endpoint."""
+    """The endpoint. Raises ConfigError: its settings do not hold."""
 
     def __init__(self, parts: Parts, budget: Budget) -> None:
         self._parts, self._budget = parts, budget
         self._admitter = Admitter(parts.settings, parts.engine, clock_ns=parts.clock_ns)
         self._admitting = CapacityLimiter(MAX_ADMITTING)
+        self._proxies = read_networks(parts.settings.trusted_proxies)
 
     async def serve(self, request: Request, parts: Parts) -> Response:
         """Take one enrolment."""
@@ -41,7 +43,7 @@ class Enrolling:
             wanted = read_request(body)
         if self._admitting.statistics().tasks_waiting >= MAX_WAITING_ADMISSION:
             raise Busy
-        source = request.client.host if request.client else ""
+        source = origin_of(request.scope, self._proxies)
         admission = await to_thread.run_sync(self._admitter.admit, wanted, source, limiter=self._admitting)
         made = await asyncio.wrap_future(parts.intake.enrol(wanted, admission))
         if not made.accepted:

@@ -25,8 +25,11 @@ States = Annotated[list[State], Meta(max_length=8)]
 Severities = Annotated[list[Severity], Meta(max_length=8)]
 
 
-class Filter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which findings: all that is given must hold. `type` is how one begins; `text` are words, or `beginnings*`."""
+class Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What findings are asked for by, in a page as in a stream: all that is given must hold.
+
+    `type` is how one begins.
+    """
 
     severity: Severities = []
     state: States = []
@@ -38,10 +41,15 @@ class Filter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     family: Text = ""
     task: Text = ""
     container: Text = ""
+    assignee: Text = ""
+
+
+class Filter(Common, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which findings of those there are; `text` are words, or `beginnings*`."""
+
     image: Text = ""
     process: Text = ""
     executable: Text = ""
-    assignee: Text = ""
     since: Time = ""
     until: Time = ""
     text: Text = ""

@@ -1,26 +1,11 @@
 """Which findings a stream is for, held against each as it comes."""
 
-from msgspec import Struct
-
-from outrider_collector.api.findings import Severities, States
-from outrider_collector.api.parameters import Text
+from outrider_collector.api.findings import Common
 from outrider_collector.store.stored import StoredFinding
 
 
-class StreamFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that is given must hold, of a finding's newest occurrence. `type` is the beginning of one."""
-
-    severity: Severities = []
-    state: States = []
-    type: Text = ""
-    rule: Text = ""
-    account: Text = ""
-    region: Text = ""
-    cluster: Text = ""
-    family: Text = ""
-    task: Text = ""
-    container: Text = ""
-    assignee: Text = ""
+class StreamFilter(Common, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All that is given must hold of a finding's newest occurrence."""
 
 
 def passes(wanted: StreamFilter, stored: StoredFinding) -> bool:

@@ -3,12 +3,9 @@
 The answer is XML from whoever holds the endpoint's certificate. It is read as if it were hostile all the same.
 """
 
-import contextlib
 import http.client
 import re
-import socket
 import ssl
-import threading
 from collections.abc import Mapping
 from xml.etree import ElementTree
 
@@ -17,6 +14,7 @@ from msgspec import Struct
 from outrider_collector.identity.endpoints import Endpoint
 from outrider_wire.aws_proof import BODY, METHOD
 from outrider_wire.errors import WireError
+from outrider_wire.patience import Patience
 
 TIMEOUT_S = 3.0
 """Longest that connecting, and then the whole of an answer, may take."""
@@ -85,7 +83,7 @@ def _error_code(body: bytes) -> str:
 
 def _exchange(endpoint: Endpoint, headers: Mapping[str, str], timeout_s: float) -> tuple[int, bytes]:
     connection = _connection(endpoint, timeout_s)
-    patience = _Patience(timeout_s)
+    patience = Patience(timeout_s)
     try:
         connection.connect()
         patience.begin(connection.sock)
@@ -116,26 +114,3 @@ def _connection(endpoint: Endpoint, timeout_s: float) -> http.client.HTTPConnect
         context = ssl.create_default_context()
         return http.client.HTTPSConnection(endpoint.host, endpoint.port, timeout=timeout_s, context=context)
     return http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=timeout_s)
-
-
-class _Patience:
-    """Hangs up when the time for a whole answer is over: a socket's own timeout is for each byte anew."""
-
-    def __init__(self, timeout_s: float) -> None:
-        self.ended = False
-        self._socket: socket.socket | None = None
-        self._timer = threading.Timer(timeout_s, self._hang_up)
-        self._timer.daemon = True
-
-    def begin(self, connected: socket.socket) -> None:
-        self._socket = connected
-        self._timer.start()
-
-    def cancel(self) -> None:
-        self._timer.cancel()
-
-    def _hang_up(self) -> None:
-        self.ended = True
-        if self._socket is not None:
-            with contextlib.suppress(OSError):  # it was over at that very moment
-                self._socket.shutdown(socket.SHUT_RDWR)

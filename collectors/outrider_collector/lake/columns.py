@@ -201,17 +201,23 @@ def about(told: Told) -> Flat:
     return columns
 
 
-def actor_columns(told: Told) -> Flat:
-    """Who did it: the process of each row as it is known."""
+def known_columns(path: str, told: Told) -> Flat:
+    """The process of each row, as it is known, as the object at `path`."""
     known = told.actors
-    columns = process_columns(
-        "actor.process",
+    return process_columns(
+        path,
         told.pids,
         told.ticks,
         name=[each.name for each in known],
         exe=[each.exe for each in known],
         cmd_line=[each.cmd_line for each in known],
     )
+
+
+def actor_columns(told: Told) -> Flat:
+    """Who did it: the process of each row as it is known."""
+    known = told.actors
+    columns = known_columns("actor.process", told)
     columns["actor.process.user.uid"] = user_ids(known)
     columns["actor.process.parent_process.pid"] = told.parent_pids
     columns["actor.process.parent_process.uid"] = process_uid(told.parent_pids, told.parent_ticks)

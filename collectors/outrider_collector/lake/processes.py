@@ -12,6 +12,7 @@ from outrider_collector.lake.columns import (
     actor_columns,
     base_columns,
     ints,
+    known_columns,
     millis,
     process_columns,
     texts,
@@ -86,14 +87,7 @@ def _other(told: Told, message: Sequence[str]) -> Flat:
 def _itself(told: Told) -> Flat:
     """The object `process`, with its parent in it."""
     known = told.actors
-    columns = process_columns(
-        "process",
-        told.pids,
-        told.ticks,
-        name=[each.name for each in known],
-        exe=[each.exe for each in known],
-        cmd_line=[each.cmd_line for each in known],
-    )
+    columns = known_columns("process", told)
     columns["process.uid"] = columns["process.uid"].fill_null("unknown")  # a pid that is none: OCSF wants one of both
     columns["process.user.uid"] = user_ids(known)
     columns["process.created_time"] = millis([each.started_at_ns for each in known])

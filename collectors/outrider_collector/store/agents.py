@@ -1,10 +1,10 @@
 """Agents in the store: their keys, where their chains stand, and when they were last heard."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, RowMapping, and_, select
+from sqlalchemy import Connection, RowMapping, and_, func, select
 
 from outrider_collector.store.database import upsert
 from outrider_collector.store.tables import LONGEST, agents
@@ -13,6 +13,7 @@ from outrider_wire.batch import FIRST_PREVIOUS, SenseView
 from outrider_wire.findings import TaskView
 
 MAX_SEQUENCE = (1 << 63) - 1
+REMAINDERS: Final = (1 << 31) - 1
 
 Status = Literal["live", "succeeded", "quarantined"]
 """live: the task's one key. succeeded: its successor enrolled. quarantined: a second key; its batches are refused."""
@@ -62,6 +63,15 @@ class Agent(Struct, frozen=True, kw_only=True):
         return self.task.arn if self.task else ""
 
 
+class AgentKey(Struct, frozen=True):
+    """What is to be known of an agent to believe its signature."""
+
+    agent: str
+    public_key: bytes
+    status: Status
+    changed_at_ns: int
+
+
 def load_agent(connection: Connection, agent: str) -> Agent | None:
     """One agent, or None."""
     row = connection.execute(select(agents).where(agents.c.agent == agent)).mappings().first()
@@ -80,11 +90,22 @@ def lock_agents(connection: Connection, wanted: list[str]) -> dict[str, Agent]:
     return {row["agent"]: _agent(row) for row in connection.execute(query).mappings()}
 
 
-def load_agents_since(connection: Connection, since_ns: int, *, limit: int) -> list[Agent]:
-    """Agents whose key or status changed at or after a time, the newest first."""
-    changed = select(agents).where(agents.c.changed_at_ns >= since_ns)
+def load_keys_since(connection: Connection, since_ns: int, *, limit: int) -> list[AgentKey]:
+    """Keys of agents whose key or status changed at or after a time, the newest first."""
+    changed = select(*(agents.c[name] for name in AgentKey.__struct_fields__)).where(agents.c.changed_at_ns >= since_ns)
     query = changed.order_by(agents.c.changed_at_ns.desc()).limit(limit)
-    return [_agent(row) for row in connection.execute(query).mappings()]
+    return [AgentKey(*row) for row in connection.execute(query)]
+
+
+def changes_since(connection: Connection, since_ns: int) -> tuple[int, int]:
+    """A number that is another whenever an agent's key or status changed at or after a time: it needs the index alone.
+
+    It is of two parts: how many changed, and the sum of what is left of their times by a prime, which no number of
+    agents makes too large.
+    """
+    times = func.count(), func.coalesce(func.sum(agents.c.changed_at_ns % REMAINDERS), 0)
+    count, total = connection.execute(select(*times).where(agents.c.changed_at_ns >= since_ns)).one()
+    return count, int(total)
 
 
 def lock_unheard(connection: Connection, now_ns: int, intervals: float) -> list[Agent]:

@@ -20,9 +20,9 @@ T = TypeVar("T")
 
 
 @pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
+def engine(store_url: str) -> Iterator[Engine]:
     """A new store."""
-    made = open_database(database_url)
+    made = open_database(store_url)
     yield made
     made.dispose()
 

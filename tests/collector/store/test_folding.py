@@ -77,12 +77,12 @@ def test_told_again_it_counts_once(store: Any) -> None:
     assert store.read(lambda c: c.execute(select(func.count()).select_from(tables.occurrences)).scalar()) == 3
 
 
-def test_an_id_outlives_the_store(store: Any, database_url: str) -> None:
+def test_an_id_outlives_the_store(store: Any, store_url: str) -> None:
     """It follows from the key alone: after a restart and in another store it is the same."""
     store.tell(store.finding())
     before = store.one()
     store.engine.dispose()
-    again = open_database(database_url)
+    again = open_database(store_url)
     with again.connect() as connection:
         assert load_finding(connection, before.id) == before
     again.dispose()

@@ -47,7 +47,7 @@ def test_a_new_store_is_what_the_tables_say(engine: Engine) -> None:
     assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == HEAD
 
 
-def test_migrations_lead_to_the_same(database_url: str, engine: Engine, tmp_path: Path, request: Any) -> None:
+def test_migrations_lead_to_the_same(engine: Engine, tmp_path: Path, request: Any) -> None:
     """From nothing, one after another, on both engines."""
     if engine.dialect.name == "sqlite":
         url = f"sqlite:///{tmp_path / 'other.sqlite'}"
@@ -71,12 +71,12 @@ def open_bare(url: str) -> Engine:
     return database._engine(database._url(make_url(url).render_as_string(hide_password=False)))
 
 
-def test_a_newer_schema_is_refused(database_url: str, engine: Engine) -> None:
+def test_a_newer_schema_is_refused(store_url: str, engine: Engine) -> None:
     """By name, and nothing in it is touched."""
     with writing(engine) as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(ConfigError, match="9999"):
-        open_database(database_url)
+        open_database(store_url)
 
 
 @pytest.mark.parametrize("mark", [2, 7])

@@ -42,11 +42,11 @@ def indexed(engine: Engine, names: list[str], found: list[Finding]) -> None:
         save_findings(connection, NOW_NS, found)
 
 
-def test_writers_do_not_deadlock_and_a_reader_misses_nothing(store: Any, database_url: str) -> None:
+def test_writers_do_not_deadlock_and_a_reader_misses_nothing(store: Any, store_url: str) -> None:
     """Several write the same agents and findings in any order while one follows the feed and one triages."""
     store.write(save_agents, [agent(name) for name in "abcd"])
     told = [[store.finding(f"{w}-{r}", exe=f"/bin/{(w + r) % 5}") for r in range(ROUNDS)] for w in range(WRITERS)]
-    engines = [open_database(database_url) for _ in range(WRITERS)]
+    engines = [open_database(store_url) for _ in range(WRITERS)]
     written, done = threading.Event(), threading.Event()
 
     def write(writer: int) -> None:
@@ -89,9 +89,9 @@ def test_writers_do_not_deadlock_and_a_reader_misses_nothing(store: Any, databas
         each.dispose()
 
 
-def test_a_change_that_commits_late_is_not_overtaken(store: Any, database_url: str) -> None:
+def test_a_change_that_commits_late_is_not_overtaken(store: Any, store_url: str) -> None:
     """While one who took a number has not committed, nobody shows a higher one; then both are there in order."""
-    other = open_database(database_url)
+    other = open_database(store_url)
     begun, may_end = threading.Event(), threading.Event()
 
     def late() -> None:
@@ -124,11 +124,11 @@ def test_a_task_has_one_live_key(store: Any) -> None:
     assert store.read(load_agent, "e" * 32).status == "live"
 
 
-def test_two_keys_for_one_task_at_once(store: Any, database_url: str, speaker: Any, tmp_path: Path) -> None:
+def test_two_keys_for_one_task_at_once(store: Any, store_url: str, speaker: Any, tmp_path: Path) -> None:
     """Offered to two collectors in the same moment: one is let in, the other is told of."""
     intakes = []
     for name in "ab":
-        intakes.append(Intake(open_database(database_url), Spool(tmp_path / name), collector=name))
+        intakes.append(Intake(open_database(store_url), Spool(tmp_path / name), collector=name))
         intakes[-1].start()
     for number in range(10):
         task = TaskView(f"arn:aws:ecs:eu-west-1:123456789012:task/prod/{number:032x}")
@@ -153,10 +153,10 @@ def test_what_no_spool_brings_back_is_durable(store: Any) -> None:
     assert [asked(True), asked(False), asked(True)] in expected
 
 
-def test_a_locked_agent_is_waited_for(store: Any, database_url: str) -> None:
+def test_a_locked_agent_is_waited_for(store: Any, store_url: str) -> None:
     """Two who move the same agent on do so one after the other."""
     store.write(save_agents, [agent("a")])
-    other = open_database(database_url)
+    other = open_database(store_url)
 
     def move(engine: Engine) -> None:
         for _ in range(20):

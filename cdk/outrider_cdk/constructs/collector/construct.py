@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from aws_cdk import Annotations, RemovalPolicy, Stack, Token
+from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
@@ -12,7 +12,6 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_route53 as route53
 from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
@@ -20,9 +19,8 @@ from outrider_cdk.constructs.collector import entry, exporting, lake, running, s
 from outrider_cdk.constructs.collector.choices import Admission, Store, check_choices
 from outrider_cdk.constructs.collector.dashboard import make_dashboard
 from outrider_cdk.constructs.collector.image import DEFAULTS, PORT, environment_of
-from outrider_cdk.constructs.collector.secrets import as_variables, make_lists_key, make_token
+from outrider_cdk.constructs.collector.secrets import as_variables, make_secrets
 
-ACCESS_LOG_DAYS: Final = 90
 BY_TOKEN: Final = Admission()
 LOGS_BY_POLICY: Final = "@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy"
 """CDK's flag: S3 writes its access logs by a bucket policy, not by an ACL, which new buckets do not have."""
@@ -107,8 +105,10 @@ class OutriderCollector(Construct):
         self.admission = admission
         self.url = f"https://{domain_name}"
         self.log_group = logs.LogGroup(self, "Log", retention=log_retention, removal_policy=removal_policy)
-        self.access_logs_bucket = self._make_access_logs(removal_policy) if access_logs else None
-        self._make_secrets(removal_policy)
+        self.access_logs_bucket = lake.make_logs_bucket(self, removal_policy=removal_policy) if access_logs else None
+        self.secrets = make_secrets(self, removal_policy=removal_policy)
+        self.enrolment_token, self.read_token = self.secrets["token"], self.secrets["read_token"]
+        self.admin_token = self.secrets["admin_token"]
         self._make_places(store, with_lake, lake_days, database_capacity, removal_policy)
         self._make_entry(
             certificate, hosted_zone, internet_facing, clients, keep=removal_policy != RemovalPolicy.DESTROY
@@ -139,18 +139,6 @@ class OutriderCollector(Construct):
         return ec2.Connections(
             security_groups=self.load_balancer.connections.security_groups, default_port=entry.HTTPS_PORT
         )
-
-    def _make_access_logs(self, removal_policy: RemovalPolicy) -> s3.Bucket:
-        return lake.make_logs_bucket(self, days=ACCESS_LOG_DAYS, removal_policy=removal_policy)
-
-    def _make_secrets(self, removal_policy: RemovalPolicy) -> None:
-        def token(name: str, what: str) -> secretsmanager.Secret:
-            return make_token(self, name, what=what, removal_policy=removal_policy)
-
-        self.enrolment_token = token("EnrolmentToken", "What Outrider's sidecars enrol with")
-        self.read_token = token("ReadToken", "What readers of Outrider's findings show")
-        self.admin_token = token("AdminToken", "What may do everything at Outrider's collector")
-        self.lists_key = make_lists_key(self, removal_policy=removal_policy)
 
     def _make_places(
         self, store: Store, with_lake: bool, days: int, capacity: tuple[float, float], removal_policy: RemovalPolicy
@@ -184,21 +172,14 @@ class OutriderCollector(Construct):
         self.record: route53.ARecord | None = None
         if zone is not None:
             self.record = entry.make_record(self, self.load_balancer, domain_name=self.domain_name, zone=zone)
-        if self.access_logs_bucket is None:
-            entry.explain_no_logs(self.load_balancer)
-        elif Token.is_unresolved(Stack.of(self).region):
-            Annotations.of(self).add_warning_v2(
-                "outrider:access-logs",
-                "The load balancer's requests are not logged: whose account may write them depends on the region, which"
-                " this stack has none. Give it one (env=), or say access_logs=False.",
-            )
-        else:
-            self.load_balancer.log_access_logs(self.access_logs_bucket, "load-balancer")
+        entry.log_requests(self.load_balancer, self.access_logs_bucket)
 
     def _settings(self, admission: Admission, lake_days: int) -> dict[str, str]:
         """Those that follow from what was made."""
         region = Stack.of(self).region
         made = admission.settings(self.domain_name, region=region)
+        # the load balancer is in the network, and the security group lets nobody else in: it says who asks
+        made["trusted_proxies"] = self.vpc.vpc_cidr_block
         if self.database is not None:
             made["database"] = storage.database_url(self.database)
         if self.lake_bucket is not None:
@@ -217,19 +198,13 @@ class OutriderCollector(Construct):
         public_subnets: bool,
     ) -> None:
         """One more, with a folder of its own."""
-        secrets = {
-            "token": self.enrolment_token,
-            "read_token": self.read_token,
-            "admin_token": self.admin_token,
-            "lists_key": self.lists_key,
-        }
-        variables = as_variables(secrets) | (storage.database_secrets(self.database) if self.database else {})
+        secrets = as_variables(self.secrets) | (storage.database_secrets(self.database) if self.database else {})
         definition = running.make_definition(
             self,
             f"Definition{number}",
             image=image,
             environment=environment,
-            secrets=variables,
+            secrets=secrets,
             statements=self.statements,
             files=self.files,
             folder=storage.make_folder(self.files, number),

@@ -12,12 +12,13 @@ Facts that shape this file:
 from collections.abc import Sequence
 from typing import Final
 
-from aws_cdk import Duration
+from aws_cdk import Annotations, Duration, Stack, Token
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_elasticloadbalancingv2 as elb
 from aws_cdk import aws_route53 as route53
 from aws_cdk import aws_route53_targets as route53_targets
+from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from outrider_cdk.constructs.acknowledging import acknowledge
@@ -121,6 +122,15 @@ def make_record(
     return route53.ARecord(scope, "Name", zone=zone, record_name=f"{domain_name}.", target=target)
 
 
-def explain_no_logs(balancer: elb.ApplicationLoadBalancer) -> None:
-    """Whoever wants no access logs has said so."""
-    acknowledge(balancer, {"AwsSolutions-ELB2": "asked for: access_logs=False"})
+def log_requests(balancer: elb.ApplicationLoadBalancer, bucket: s3.IBucket | None) -> None:
+    """Have requests logged to the bucket; who wants none, or has no region, has that said."""
+    if bucket is None:
+        acknowledge(balancer, {"AwsSolutions-ELB2": "asked for: access_logs=False"})
+    elif Token.is_unresolved(Stack.of(balancer).region):
+        Annotations.of(balancer).add_warning_v2(
+            "outrider:access-logs",
+            "The load balancer's requests are not logged: whose account may write them depends on the region, and this"
+            " stack has none. Give it one (env=), or say access_logs=False.",
+        )
+    else:
+        balancer.log_access_logs(bucket, "load-balancer")

@@ -24,7 +24,7 @@ PREFIX: Final = "OUTRIDER_COLLECTOR_"
 OURS: Final = frozenset((
     "listen", "data", "database", "token", "read_token", "admin_token", "lists_key", "name", "enrolment",
     "aws_accounts", "aws_task_roles", "aws_instance_roles", "aws_regions", "lake", "lake_region", "lake_days",
-    "exports",
+    "exports", "trusted_proxies",
 ))  # fmt: skip
 """Settings that follow from the construct's own arguments."""
 FREE: Final = frozenset((
@@ -43,8 +43,6 @@ UNUSED: Final = frozenset((
 DEFAULTS: Final[Mapping[str, str]] = {
     # Fargate takes a minute or two to start a task anew: until then nothing is told of what it alone has on its disk.
     "absence_s": "300",
-    # Behind a load balancer all agents have its address: one that is refused must not keep the others out.
-    "enrolment_refusals": "0",
 }
 
 

@@ -17,6 +17,7 @@ COLDER_AFTER_DAYS: Final = 30
 GRACE_DAYS: Final = 7
 """The collector removes old days itself; S3 takes what it left."""
 UNFINISHED_DAYS: Final = 2
+LOG_DAYS: Final = 90
 
 
 def make_bucket(scope: Construct, *, days: int, logs: s3.IBucket | None, removal_policy: RemovalPolicy) -> s3.Bucket:
@@ -55,7 +56,7 @@ def make_bucket(scope: Construct, *, days: int, logs: s3.IBucket | None, removal
     )
 
 
-def make_logs_bucket(scope: Construct, *, days: int, removal_policy: RemovalPolicy) -> s3.Bucket:
+def make_logs_bucket(scope: Construct, *, removal_policy: RemovalPolicy) -> s3.Bucket:
     """A bucket for the access logs of the load balancer and of the lake."""
     return s3.Bucket(
         scope,
@@ -65,7 +66,7 @@ def make_logs_bucket(scope: Construct, *, days: int, removal_policy: RemovalPoli
         enforce_ssl=True,
         minimum_tls_version=1.2,
         removal_policy=removal_policy,
-        lifecycle_rules=[s3.LifecycleRule(id="old-logs", expiration=Duration.days(days))],
+        lifecycle_rules=[s3.LifecycleRule(id="old-logs", expiration=Duration.days(LOG_DAYS))],
     )
 
 

@@ -19,6 +19,23 @@ TOKEN_REASON: Final = "agents hold it: `outrider tokens` makes scoped ones that 
 KEY_REASON: Final = "agents pin the public half: a new key would have every one of them refuse the lists"
 
 
+TOKENS: Final = {
+    "token": ("EnrolmentToken", "What Outrider's sidecars enrol with"),
+    "read_token": ("ReadToken", "What readers of Outrider's findings show"),
+    "admin_token": ("AdminToken", "What may do everything at Outrider's collector"),
+}
+"""The collector's settings, to the name and the description of the secret."""
+
+
+def make_secrets(scope: Construct, *, removal_policy: RemovalPolicy) -> dict[str, secretsmanager.Secret]:
+    """All of them, by the collector's settings."""
+    made = {
+        setting: make_token(scope, name, what=what, removal_policy=removal_policy)
+        for setting, (name, what) in TOKENS.items()
+    }
+    return made | {"lists_key": make_lists_key(scope, removal_policy=removal_policy)}
+
+
 def make_token(scope: Construct, name: str, *, what: str, removal_policy: RemovalPolicy) -> secretsmanager.Secret:
     """A secret of letters and digits."""
     secret = secretsmanager.Secret(

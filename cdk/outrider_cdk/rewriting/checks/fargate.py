@@ -1,11 +1,12 @@
-"""What Fargate does not take and neither CDK nor cfn-lint says: it would come out when the stack is deployed."""
+"""What Fargate does not take, and nobody says before ECS refuses the definition: neither CDK nor cfn-lint does."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from outrider_cdk.rewriting import GuardOptions, Problem
+from outrider_cdk.rewriting.options import GuardOptions
 from outrider_cdk.rewriting.ours import others_of
 from outrider_cdk.rewriting.platforms import platform_of
+from outrider_cdk.rewriting.problems import Path, Problem, error
 from outrider_cdk.rewriting.shapes import as_list, as_object, as_text
 
 GRANTED: Final = "SYS_PTRACE"
@@ -26,6 +27,6 @@ def check_fargate(task: Mapping[str, Any], options: GuardOptions) -> Iterator[Pr
                 yield _refused((*at, "linuxParameters", "capabilities", "add", place), f"the capability {name}")
 
 
-def _refused(path: tuple[str | int, ...], what: str) -> Problem:
+def _refused(path: Path, what: str) -> Problem:
     says = f"Fargate does not take {what}: ECS will refuse the definition."
-    return Problem(path=path, code="not-on-fargate", severity="error", says=says, remedy="Take it out, or use EC2.")
+    return error(path, "not-on-fargate", says, "Take it out, or use EC2.")
