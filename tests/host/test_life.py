@@ -10,7 +10,6 @@ import pytest
 
 from outrider_sidecar.clocks import started_at_ns
 from outrider_sidecar.heartbeat import Slot
-from outrider_sidecar.sensors.host.census import Census
 from outrider_sidecar.sensors.host.marks import FileMarks
 from outrider_wire.events import ProcessExecuted, ProcessExited, ProcessId, ProcessStarted, SightLost
 
@@ -159,7 +158,7 @@ def test_a_chain_of_execs_is_told_as_so_many(container, look, marks) -> None:
 
 def test_who_enters_and_starts_another_program_at_once_is_known_by_what_it_runs(container, look, monkeypatch) -> None:
     """Its first start was of somebody who could not be placed; what it opened for that is no part of the second."""
-    monkeypatch.setattr(Census, "by_device", lambda *_: 0)  # as where an image's files are not on the root's device
+    monkeypatch.setattr(FileMarks, "opened_in", lambda *_: 0)
     looking = look(marks=FileMarks)
     read_end, write_end = os.pipe()
     container.spawn("cat", stdin=read_end)
@@ -176,6 +175,22 @@ def test_who_enters_and_starts_another_program_at_once_is_known_by_what_it_runs(
     looking.end()
     told = [event for event in looking.of(ProcessExecuted) if event.process.pid == pid]
     assert [event.argv for event in told] == [("sleep", "100")], told
+
+
+def test_who_enters_and_is_gone_is_placed_by_where_he_opened_his_program(container, look) -> None:
+    """Also a program of the image, whose files are on another device than the container's root."""
+    assert os.stat(f"/proc/{container.keeper}/root").st_dev != os.stat(f"/proc/{container.keeper}/root/bin/true").st_dev
+    looking = look(marks=FileMarks)
+    read_end, write_end = os.pipe()
+    container.spawn("cat", stdin=read_end)
+    wait_until(lambda: looking.executed("cat", container.mnt_ns), "the container")
+    os.kill(looking.pid, signal.SIGSTOP)
+    assert container.run("true") == 0
+    os.kill(looking.pid, signal.SIGCONT)
+    wait_until(lambda: looking.executed("true", container.mnt_ns), "its record")
+    os.close(write_end)
+    os.close(read_end)
+    looking.end()
 
 
 def test_a_fork_without_an_exec_is_told_with_its_end(container, look) -> None:
@@ -292,6 +307,9 @@ class WrittenMarks:
 
     def opened_by(self, pid: int):
         return ()
+
+    def opened_in(self, pid: int):
+        return 0
 
     def forget(self, pid: int) -> None:
         pass

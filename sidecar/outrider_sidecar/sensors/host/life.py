@@ -150,7 +150,7 @@ class Life:
         if self._census.is_container(mnt_ns, live.pid):
             if not live.told and live.parent is not None and not self._census.is_counted(live.parent.mnt_ns):
                 live.parent = None  # it came from outside
-            if self._census.enter(mnt_ns, live.pid):
+            if self._census.enter(mnt_ns):
                 self._marks.add_container(mnt_ns, live.pid, self._began_ns(live))
                 self._census.note_watched(mnt_ns, time.monotonic_ns())
         if before != mnt_ns and self._census.is_counted(before):
@@ -185,7 +185,7 @@ class Life:
             return
         live = Live(message.pid, message.at_ns, parent=parent, born_ns=message.at_ns)
         if self._people.add(live) and self._census.is_counted(live.mnt_ns):
-            self._census.enter(live.mnt_ns, live.pid)
+            self._census.enter(live.mnt_ns)
 
     def _executed(self, message: LifeMessage, *, is_over: bool) -> None:
         live = self._people.by_pid.get(message.pid)
@@ -265,11 +265,11 @@ class Life:
         )
 
     def _place_gone(self, message: LifeMessage, born_ns: int, later: int) -> Live | None:
-        """One who was not seen where he was when he started something: the device of what it was may tell."""
+        """One who was not seen where he was when he started something: where it opened that may tell."""
         programs = [file for file in self._marks.opened_by(message.pid) if not is_linker(file.path)]
         if len(programs) <= later:
             return None
-        mnt_ns = self._census.by_device(programs[0].dev)
+        mnt_ns = self._marks.opened_in(message.pid)
         if not self._census.saw_opens(mnt_ns, born_ns):
             return None
         live = self._people.by_pid.get(message.pid)
@@ -278,7 +278,7 @@ class Life:
         live = Live(message.pid, message.at_ns, born_ns=born_ns)
         if not self._people.add(live):
             return None
-        self._census.enter(mnt_ns, live.pid)
+        self._census.enter(mnt_ns)
         live.mnt_ns = mnt_ns
         return live
 

@@ -116,6 +116,10 @@ class FileMarks:
         """What a process opened for exec since `forget` was called for it, in its order."""
         return self._queues.reader.opened_by(pid) if self._queues is not None else ()
 
+    def opened_in(self, pid: int) -> int:
+        """The container (mount namespace, 0 for none) in which it opened that."""
+        return self._queues.reader.opened_in(pid) if self._queues is not None else 0
+
     def forget(self, pid: int) -> None:
         """Its exec was told of, or it ended."""
         if self._queues is not None:
