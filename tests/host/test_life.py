@@ -193,6 +193,23 @@ def test_who_enters_and_is_gone_is_placed_by_where_he_opened_his_program(contain
     looking.end()
 
 
+def test_who_is_older_than_the_watch_is_known_by_what_he_alone_can_have_opened(container, look) -> None:
+    """A program is told of that is over before it is looked at, also where its process is older than the marks."""
+    looking = look(marks=FileMarks)
+    read_end, write_end = os.pipe()
+    pid = container.spawn("sh", "-c", "read _; exec true", stdin=read_end)
+    wait_until(lambda: [event for event in looking.of(ProcessExecuted) if event.process.pid == pid], "the container")
+    time.sleep(0.1)
+    os.kill(looking.pid, signal.SIGSTOP)
+    os.write(write_end, b"\n")
+    assert container.wait(pid) == 0
+    os.kill(looking.pid, signal.SIGCONT)
+    wait_until(lambda: looking.executed("true", container.mnt_ns), "its record")
+    os.close(write_end)
+    os.close(read_end)
+    looking.end()
+
+
 def test_a_fork_without_an_exec_is_told_with_its_end(container, look) -> None:
     """A child that starts nothing is told of with its parent, and so is its status."""
     looking = look()

@@ -22,6 +22,8 @@ from outrider_wire.text import clean_text
 
 KTHREADD: Final = 2
 """The kernel's own threads are in the machine's mount namespace, too, and whoever may not read init may read them."""
+NEAR_NS: Final = 20_000_000
+"""What an exec opens, it opens this near to its message."""
 
 
 class Census:
@@ -84,6 +86,10 @@ class Census:
     def note_watched(self, mnt_ns: int, now_ns: int) -> None:
         """From now on the file watch tells of what is opened in a container; ns of CLOCK_MONOTONIC."""
         self._watched[mnt_ns] = now_ns
+
+    def saw_opens_of(self, mnt_ns: int, at_ns: int) -> bool:
+        """Whether all that an exec opened was seen, whose message is of `at_ns`; not what came before it."""
+        return self.saw_opens(mnt_ns, at_ns - NEAR_NS)
 
     def saw_opens(self, mnt_ns: int, since_ns: int) -> bool:
         """Whether all that was opened in a container since then was seen."""

@@ -31,6 +31,7 @@ from outrider_sidecar.linux.proc_connector import LifeMessage
 from outrider_sidecar.linux.procfs import read_stat
 from outrider_sidecar.sensors.host.census import Census
 from outrider_sidecar.sensors.host.clock import Clock
+from outrider_sidecar.sensors.host.facts import is_one_start
 from outrider_sidecar.sensors.host.haste import Haste
 from outrider_sidecar.sensors.host.options import LookoutOptions, Marks
 from outrider_sidecar.sensors.host.pending import Pending, is_of_next, look_ahead
@@ -252,7 +253,10 @@ class Life:
             self._tell_program(each, each.live, each.captured, later, is_late=each.is_late)
             return
         live = self._place_gone(each.message, each.after_ns, later)
-        if live is not None:
+        if live is None:
+            if not later:
+                self._marks.forget(each.message.pid)  # it is of this start, and not of the next one
+        else:
             captured = self._gone(live, at_ns=self._clock.epoch(each.message.at_ns))
             self._tell_program(each, live, captured, later, is_late=True)
 
@@ -271,7 +275,9 @@ class Life:
             return None
         mnt_ns = self._marks.opened_in(message.pid)
         if not self._census.saw_opens(mnt_ns, born_ns):
-            return None
+            is_certain = born_ns > 0 and not later and is_one_start(self._marks.opened_by(message.pid))
+            if not is_certain or not self._census.saw_opens_of(mnt_ns, message.at_ns):
+                return None
         live = self._people.by_pid.get(message.pid)
         if live is not None:
             return live if live.mnt_ns == mnt_ns else None
