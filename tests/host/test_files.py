@@ -7,11 +7,13 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from overlays import Overlay, Watch, make_image, watching
 
 from outrider_sidecar.sensors import Emit
+from outrider_sidecar.sensors.host import marking
 from outrider_sidecar.sensors.host.fanotify_probe import probe_fanotify
 from outrider_sidecar.sensors.host.marking import Marker
 from outrider_sidecar.sensors.host.marks import FileMarks
@@ -175,6 +177,39 @@ def test_without_a_mount_that_shows_all_of_a_file_system_every_way_is_tried(
     told = watch.tell(containers[0], "put('/data/0/below/f'); put('/data/1/below/g'); put('/usr/bin/h')")
     assert sorted(told) == [("created", f"/{name}") for name in ("data/0/below/f", "data/1/below/g", "usr/bin/h")]
     assert [path for _, path in watch.tell(containers[1], "os.chmod('/opt', 0o700)") if "data" not in path] == ["/opt"]
+
+
+@pytest.mark.parametrize("ends", ["before", "meanwhile", "above"])
+def test_a_container_is_marked_though_who_leads_there_ends(
+    make: Make, watch: Watch, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    """The process by which it was met may end before its marks are set, or meanwhile, or the one above that shows its
+    layers."""
+    container = make(lower=Path("/"))
+    first = container.pid
+    container.do("child = subprocess.Popen(['/bin/sleep', '100'])", "put('/tmp/pid', str(child.pid))")
+    child = int(Path(f"/proc/{first}/root/tmp/pid").read_text())
+    find_layers, ended = marking.find_layers, list[str]()
+
+    def end() -> None:
+        ended.append(ends)
+        container.do("child.kill(); child.wait()")
+
+    def find_and_end(*given: Any, **named: Any) -> Any:
+        found = find_layers(*given, **named)
+        if ended:
+            return found
+        end()
+        return found._replace(root=f"/proc/{child}/root") if ends == "above" else found
+
+    monkeypatch.setattr(marking, "find_layers", find_and_end)
+    if ends == "before":
+        end()
+    container.pid = first if ends == "above" else child
+    watch.add(container)
+    assert ended
+    assert (watch.watched(container).sensor, watch.watched(container).reason) == ("fanotify", "")
+    assert watch.tell(container, "put('/tmp/new')") == [("created", "/tmp/new")]
 
 
 def test_own_tmpfs_mounts_are_watched(make: Make, watch: Watch) -> None:
