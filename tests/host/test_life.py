@@ -10,6 +10,8 @@ import pytest
 
 from outrider_sidecar.clocks import started_at_ns
 from outrider_sidecar.heartbeat import Slot
+from outrider_sidecar.sensors.host import tell
+from outrider_sidecar.sensors.host.facts import Match
 from outrider_sidecar.sensors.host.marks import FileMarks
 from outrider_wire.events import ProcessExecuted, ProcessExited, ProcessId, ProcessStarted, SightLost
 
@@ -248,6 +250,28 @@ def test_a_lost_message_is_made_good_by_a_look(container, look) -> None:
     assert all(event.lost and event.sense == "process" and 0 < event.since_ns <= event.at_ns for event in lost)
     assert sum(event.lost for event in lost) == looking.heartbeat[Slot.EVENTS_LOST]
     assert looking.executed("cat")[0].seen == "found"
+
+
+def test_what_was_told_wrongly_of_one_who_lives_is_corrected_by_a_look(container, look, monkeypatch) -> None:
+    """A start that was not believed is told of again, once, by what the process is then found to run."""
+    monkeypatch.setattr(tell, "match_opened", lambda *_, **__: Match(is_believed=False))
+    looking = look(marks=FileMarks, sweep_s=0.2)
+    read_end, write_end = os.pipe()
+    container.spawn("cat", stdin=read_end)
+    wait_until(lambda: looking.executed("cat", container.mnt_ns), "the container")
+    pid = container.spawn("sleep", "100")
+
+    def told() -> list[tuple[str, bool]]:
+        mine = [event for event in looking.of(ProcessExecuted) if event.process.pid == pid]
+        return [(event.exe.path.rpartition("/")[2], bool(event.argv)) for event in mine]
+
+    wait_until(lambda: ("sleep", True) in told(), "the correction")
+    container.spawn("sleep", "101")
+    wait_until(lambda: len(looking.executed("sleep", container.mnt_ns)) == 2, "a later look")
+    os.close(write_end)
+    os.close(read_end)
+    looking.end()
+    assert told() == [("", False), ("sleep", True)]
 
 
 def test_a_new_lookout_tells_of_what_the_dead_one_missed(container, look) -> None:

@@ -111,6 +111,10 @@ class Life:
             return 1
         return self._pending[0].ready_ns if self._pending else 0
 
+    def has_untold(self, pid: int) -> bool:
+        """Whether a start of a process was taken that is not told of yet."""
+        return pid in self._last_exec
+
     def identify(self, pid: int) -> ProcessId | None:
         """Who has a pid, or had it until a moment ago; he is told of first."""
         live = self._people.by_pid.get(pid)
