@@ -133,22 +133,27 @@ def test_the_probe_says_what_it_did(connector) -> None:
     assert (can.sense, can.sensor, can.available) == ("process", "connector", True)
 
 
-def test_the_probe_says_what_it_was_refused(connector) -> None:
-    """In a network namespace of its own the connector cannot be had, and a remedy is named."""
+@pytest.mark.parametrize(("may_leave", "wanted"), [(True, "True True False"), (False, "False True True")])
+def test_from_a_network_of_its_own_it_listens_in_the_machines(connector, may_leave: bool, wanted: str) -> None:
+    """It is told of there as anywhere, and stays where it is; where it may not, it says so and names a remedy."""
     read_end, write_end = os.pipe()
     pid = os.fork()
     if not pid:
         try:
-            os.unshare(0x40000000) if hasattr(os, "unshare") else _unshare_network()
-            can = probe_connector(wait_s=0.2)
-            os.write(write_end, f"{can.available} {bool(can.remedy)} {can.reason}".encode())
+            _unshare_network()
+            own = os.stat("/proc/thread-self/ns/net").st_ino
+            if not may_leave:
+                os.setuid(65534)
+            can = probe_connector(wait_s=5.0 if may_leave else 0.2)
+            is_back = os.stat("/proc/thread-self/ns/net").st_ino == own if may_leave else True
+            os.write(write_end, f"{can.available} {is_back} {bool(can.remedy)} {can.reason}".encode())
         finally:
             os._exit(0)
     os.waitpid(pid, 0)
     os.close(write_end)
     said = os.read(read_end, 4096).decode()
     os.close(read_end)
-    assert said.startswith("False True the proc connector"), said
+    assert said.startswith(f"{wanted} the proc connector"), said
 
 
 def _unshare_network() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outrider_sidecar.linux.execfacts import FactReader
-from outrider_sidecar.sensors.host.facts import Match, Opened, complete, grade_of, match_opened
+from outrider_sidecar.sensors.host.facts import Match, Opened, complete, grade_of, is_one_start, match_opened
 from outrider_wire.events import Descriptor, FileFacts, ProcessExecuted, ProcessId, SocketFacts
 
 WHO = ProcessId(7, 100)
@@ -50,6 +50,13 @@ def test_the_program_of_one_exec_is_what_it_opened() -> None:
     assert match_opened([STATIC], GONE) == Match(Opened(STATIC))
     assert match_opened([SCRIPT, STATIC], GONE) == Match(Opened(STATIC, SCRIPT))
     assert match_opened([LOADER], GONE) == Match(Opened(LOADER))
+
+
+def test_what_may_be_of_two_execs_is_not_taken_for_one() -> None:
+    """One program and at most the linker behind it; nothing else is of one exec for certain."""
+    assert is_one_start([TRUE, LOADER]) and is_one_start([STATIC])
+    for files in ([], [LOADER], [LOADER, TRUE], [SCRIPT, SH], [SCRIPT, SH, LOADER], [LOADER, TRUE, LOADER]):
+        assert not is_one_start(files), files
 
 
 def test_of_quick_execs_only_what_is_certain_is_told() -> None:

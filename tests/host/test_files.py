@@ -7,13 +7,18 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from overlays import Overlay, Watch, make_image, watching
 
+from outrider_sidecar.sensors import Emit
+from outrider_sidecar.sensors.host import marking
 from outrider_sidecar.sensors.host.fanotify_probe import probe_fanotify
 from outrider_sidecar.sensors.host.marking import Marker
-from outrider_sidecar.sensors.host.queues import Bounds
+from outrider_sidecar.sensors.host.marks import FileMarks
+from outrider_sidecar.sensors.host.queues import Batch, Bounds, Queues
+from outrider_sidecar.sensors.host.runs import Write
 from outrider_wire.events import ProcessId, SightLost
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="fanotify marks of file systems need root")
@@ -174,6 +179,39 @@ def test_without_a_mount_that_shows_all_of_a_file_system_every_way_is_tried(
     assert [path for _, path in watch.tell(containers[1], "os.chmod('/opt', 0o700)") if "data" not in path] == ["/opt"]
 
 
+@pytest.mark.parametrize("ends", ["before", "meanwhile", "above"])
+def test_a_container_is_marked_though_who_leads_there_ends(
+    make: Make, watch: Watch, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    """The process by which it was met may end before its marks are set, or meanwhile, or the one above that shows its
+    layers."""
+    container = make(lower=Path("/"))
+    first = container.pid
+    container.do("child = subprocess.Popen(['/bin/sleep', '100'])", "put('/tmp/pid', str(child.pid))")
+    child = int(Path(f"/proc/{first}/root/tmp/pid").read_text())
+    find_layers, ended = marking.find_layers, list[str]()
+
+    def end() -> None:
+        ended.append(ends)
+        container.do("child.kill(); child.wait()")
+
+    def find_and_end(*given: Any, **named: Any) -> Any:
+        found = find_layers(*given, **named)
+        if ended:
+            return found
+        end()
+        return found._replace(root=f"/proc/{child}/root") if ends == "above" else found
+
+    monkeypatch.setattr(marking, "find_layers", find_and_end)
+    if ends == "before":
+        end()
+    container.pid = first if ends == "above" else child
+    watch.add(container)
+    assert ended
+    assert (watch.watched(container).sensor, watch.watched(container).reason) == ("fanotify", "")
+    assert watch.tell(container, "put('/tmp/new')") == [("created", "/tmp/new")]
+
+
 def test_own_tmpfs_mounts_are_watched(make: Make, watch: Watch) -> None:
     """/dev/shm by name and by content; /dev by name, and writing to /dev/null is nobody's business."""
     container = make()
@@ -327,8 +365,16 @@ def test_layers_that_nobody_shows_are_left_to_inotify(make: Make, watch: Watch) 
     assert [(e.change, e.file.path) for e in watch.changes(container)] == [("opened", "/etc/shadow")]
 
 
-def test_a_loss_is_counted_exactly_and_made_good(make: Make) -> None:
+def test_a_loss_is_counted_exactly_and_made_good(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is let go past the bound is counted to the event; the scripts among it are found in the layers."""
+    told_writes: list[Write] = []
+    tell_batch = FileMarks._tell_batch
+
+    def note_and_tell(marks: FileMarks, batch: Batch, queues: Queues, emit: Emit) -> None:
+        told_writes.extend(batch.writes)  # one turn tells of as many batches as its time allows
+        tell_batch(marks, batch, queues, emit)
+
+    monkeypatch.setattr(FileMarks, "_tell_batch", note_and_tell)
     with watching(Bounds(opens=50, taken_opens=128, taken_names_bytes=8_192)) as watch:
         container = make(layers="tmpfs")
         watch.add(container)
@@ -337,7 +383,7 @@ def test_a_loss_is_counted_exactly_and_made_good(make: Make) -> None:
         (loss,) = [event for event in watch.events if isinstance(event, SightLost)]
         told = [event for event in watch.changes(container) if event.change in ("created", "written")]
         names = [event for event in told if event.change == "created"]
-        assert loss.lost is not None and 6_000 - loss.lost == len(names) + 128
+        assert loss.lost is not None and 6_000 - loss.lost == len(names) + len(told_writes)
         assert {event.file.path for event in watch.changes(container)} == {f"/tmp/{n}" for n in range(3000)}
         assert watch.watched(container).since_ns >= loss.at_ns
         assert watch.tell(container, "put('/tmp/after')") == [("created", "/tmp/after")]

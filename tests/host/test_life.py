@@ -10,7 +10,8 @@ import pytest
 
 from outrider_sidecar.clocks import started_at_ns
 from outrider_sidecar.heartbeat import Slot
-from outrider_sidecar.sensors.host.census import Census
+from outrider_sidecar.sensors.host import tell
+from outrider_sidecar.sensors.host.facts import Match
 from outrider_sidecar.sensors.host.marks import FileMarks
 from outrider_wire.events import ProcessExecuted, ProcessExited, ProcessId, ProcessStarted, SightLost
 
@@ -159,7 +160,7 @@ def test_a_chain_of_execs_is_told_as_so_many(container, look, marks) -> None:
 
 def test_who_enters_and_starts_another_program_at_once_is_known_by_what_it_runs(container, look, monkeypatch) -> None:
     """Its first start was of somebody who could not be placed; what it opened for that is no part of the second."""
-    monkeypatch.setattr(Census, "by_device", lambda *_: 0)  # as where an image's files are not on the root's device
+    monkeypatch.setattr(FileMarks, "opened_in", lambda *_: 0)
     looking = look(marks=FileMarks)
     read_end, write_end = os.pipe()
     container.spawn("cat", stdin=read_end)
@@ -176,6 +177,39 @@ def test_who_enters_and_starts_another_program_at_once_is_known_by_what_it_runs(
     looking.end()
     told = [event for event in looking.of(ProcessExecuted) if event.process.pid == pid]
     assert [event.argv for event in told] == [("sleep", "100")], told
+
+
+def test_who_enters_and_is_gone_is_placed_by_where_he_opened_his_program(container, look) -> None:
+    """Also a program of the image, whose files are on another device than the container's root."""
+    assert os.stat(f"/proc/{container.keeper}/root").st_dev != os.stat(f"/proc/{container.keeper}/root/bin/true").st_dev
+    looking = look(marks=FileMarks)
+    read_end, write_end = os.pipe()
+    container.spawn("cat", stdin=read_end)
+    wait_until(lambda: looking.executed("cat", container.mnt_ns), "the container")
+    os.kill(looking.pid, signal.SIGSTOP)
+    assert container.run("true") == 0
+    os.kill(looking.pid, signal.SIGCONT)
+    wait_until(lambda: looking.executed("true", container.mnt_ns), "its record")
+    os.close(write_end)
+    os.close(read_end)
+    looking.end()
+
+
+def test_who_is_older_than_the_watch_is_known_by_what_he_alone_can_have_opened(container, look) -> None:
+    """A program is told of that is over before it is looked at, also where its process is older than the marks."""
+    looking = look(marks=FileMarks)
+    read_end, write_end = os.pipe()
+    pid = container.spawn("sh", "-c", "read _; exec true", stdin=read_end)
+    wait_until(lambda: [event for event in looking.of(ProcessExecuted) if event.process.pid == pid], "the container")
+    time.sleep(0.1)
+    os.kill(looking.pid, signal.SIGSTOP)
+    os.write(write_end, b"\n")
+    assert container.wait(pid) == 0
+    os.kill(looking.pid, signal.SIGCONT)
+    wait_until(lambda: looking.executed("true", container.mnt_ns), "its record")
+    os.close(write_end)
+    os.close(read_end)
+    looking.end()
 
 
 def test_a_fork_without_an_exec_is_told_with_its_end(container, look) -> None:
@@ -216,6 +250,28 @@ def test_a_lost_message_is_made_good_by_a_look(container, look) -> None:
     assert all(event.lost and event.sense == "process" and 0 < event.since_ns <= event.at_ns for event in lost)
     assert sum(event.lost for event in lost) == looking.heartbeat[Slot.EVENTS_LOST]
     assert looking.executed("cat")[0].seen == "found"
+
+
+def test_what_was_told_wrongly_of_one_who_lives_is_corrected_by_a_look(container, look, monkeypatch) -> None:
+    """A start that was not believed is told of again, once, by what the process is then found to run."""
+    monkeypatch.setattr(tell, "match_opened", lambda *_, **__: Match(is_believed=False))
+    looking = look(marks=FileMarks, sweep_s=0.2)
+    read_end, write_end = os.pipe()
+    container.spawn("cat", stdin=read_end)
+    wait_until(lambda: looking.executed("cat", container.mnt_ns), "the container")
+    pid = container.spawn("sleep", "100")
+
+    def told() -> list[tuple[str, bool]]:
+        mine = [event for event in looking.of(ProcessExecuted) if event.process.pid == pid]
+        return [(event.exe.path.rpartition("/")[2], bool(event.argv)) for event in mine]
+
+    wait_until(lambda: ("sleep", True) in told(), "the correction")
+    container.spawn("sleep", "101")
+    wait_until(lambda: len(looking.executed("sleep", container.mnt_ns)) == 2, "a later look")
+    os.close(write_end)
+    os.close(read_end)
+    looking.end()
+    assert told() == [("", False), ("sleep", True)]
 
 
 def test_a_new_lookout_tells_of_what_the_dead_one_missed(container, look) -> None:
@@ -292,6 +348,9 @@ class WrittenMarks:
 
     def opened_by(self, pid: int):
         return ()
+
+    def opened_in(self, pid: int):
+        return 0
 
     def forget(self, pid: int) -> None:
         pass

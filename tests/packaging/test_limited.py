@@ -80,7 +80,7 @@ def limited() -> Iterator[Limited]:
 
 def test_it_guards_within_a_small_machines_limits(limited: Limited) -> None:
     """A tenth of two CPUs and 128 MB: it is held back, nothing of it is killed, and an attack after 300 starts of
-    programs is caught; one amid them that is over at once is a known gap."""
+    programs is caught, also one that is over at once."""
     settings = HostSettings(command=limited.command(), tasks=(HostTaskSettings(),), ready_timeout_s=50)
     with HostLab(settings) as lab:
         assert lab.ready, lab.log()[-3000:]
@@ -95,5 +95,4 @@ def test_it_guards_within_a_small_machines_limits(limited: Limited) -> None:
         found = lab.findings(lambda found: any(one.type == kind for one in found), timeout_s=40)
         assert kind in [one.type for one in found], lab.log()[-3000:]
         named = [one.process.exe for one in found if one.process is not None]
-        if "/tmp/outrider-test-new" not in named:
-            pytest.xfail("throttled amid a burst, the lookout came too late for a program that was over at once")
+        assert "/tmp/outrider-test-new" in named, ([one.description for one in found], lab.log()[-3000:])

@@ -101,8 +101,8 @@ class InetDiag:
         Asked of one connection at a time: the kernel locks each that it tells this of.
         """
         family = socket.AF_INET6 if ":" in connection.local else socket.AF_INET
-        addresses = (socket.inet_pton(family, text) for text in (connection.local, connection.remote))
-        identity = _identity(connection.local_port, connection.remote_port, *addresses, 0)
+        local, remote = (socket.inet_pton(family, text) for text in (connection.local, connection.remote))
+        identity = _identity(connection.local_port, connection.remote_port, local, remote, 0)
         request = _request(family, "tcp", _ALL_STATES, identity, extensions=1 << (_INET_DIAG_INFO - 1))
         try:
             for _, body in self._netlink.ask(_BY_FAMILY, request):

@@ -10,10 +10,10 @@ import signal
 
 from outrider_sidecar.heartbeat import Heartbeat, Slot
 from outrider_sidecar.linux.execfacts import FactReader
-from outrider_sidecar.linux.proc_connector import ProcConnector
 from outrider_sidecar.sensors.attach.outlet import Outlet
 from outrider_sidecar.sensors.host.census import Census
 from outrider_sidecar.sensors.host.clock import Clock
+from outrider_sidecar.sensors.host.connecting import open_connector
 from outrider_sidecar.sensors.host.life import SENSOR, Life
 from outrider_sidecar.sensors.host.lookout import Lookout
 from outrider_sidecar.sensors.host.options import Identify, LookoutOptions, Marks, NoMarks
@@ -34,7 +34,7 @@ def run_lookout(
     Events go to `pipe_fd`, which must not block. `supervisor_pid` 0 means that nobody is to be watched. Raises OSError
     where the proc connector is refused.
     """
-    connector = ProcConnector(buffer_bytes=options.buffer_bytes)
+    connector = open_connector(buffer_bytes=options.buffer_bytes, proc=options.proc)
     outlet = Outlet(pipe_fd, record=options.record)
     find_sockets = options.open_sockets() if options.open_sockets else None
     reader = FactReader(find_sockets=find_sockets, proc=options.proc, sensor=SENSOR)

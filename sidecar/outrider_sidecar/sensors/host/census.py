@@ -22,6 +22,8 @@ from outrider_wire.text import clean_text
 
 KTHREADD: Final = 2
 """The kernel's own threads are in the machine's mount namespace, too, and whoever may not read init may read them."""
+NEAR_NS: Final = 20_000_000
+"""What an exec opens, it opens this near to its message."""
 
 
 class Census:
@@ -36,7 +38,6 @@ class Census:
         """Ours, where it is not the machine's: Outrider is a container itself, and tells nothing of that one."""
         self._machines_root = self._read_machines_root()
         self._counts: dict[int, int] = {}
-        self._devices: dict[int, int] = {}
         self._watched: dict[int, int] = {}
 
     def read_namespace(self, pid: int) -> int:
@@ -63,17 +64,11 @@ class Census:
             return True
         return bool(self._container_of(self._cgroup(pid))) and not self._has_machines_root(pid)
 
-    def enter(self, mnt_ns: int, pid: int) -> bool:
+    def enter(self, mnt_ns: int) -> bool:
         """Count a process in; whether it is the first of its container."""
         count = self._counts.get(mnt_ns, 0)
         self._counts[mnt_ns] = count + 1
-        if count:
-            return False
-        try:
-            self._devices[os.stat(f"{self._proc}/{pid}/root").st_dev] = mnt_ns
-        except OSError:
-            pass  # it is gone already; who enters next shows it
-        return True
+        return not count
 
     def leave(self, mnt_ns: int) -> bool:
         """Count a process out; whether it was the last of its container."""
@@ -81,7 +76,6 @@ class Census:
         if count > 0:
             self._counts[mnt_ns] = count
             return False
-        self._devices = {device: other for device, other in self._devices.items() if other != mnt_ns}
         self._watched.pop(mnt_ns, None)
         return self._counts.pop(mnt_ns, None) is not None
 
@@ -89,13 +83,13 @@ class Census:
         """Whether a mount namespace is known to be a container's, with somebody in it."""
         return mnt_ns in self._counts
 
-    def by_device(self, device: int) -> int:
-        """The container whose root file system this device is, 0 for none."""
-        return self._devices.get(device, 0)
-
     def note_watched(self, mnt_ns: int, now_ns: int) -> None:
         """From now on the file watch tells of what is opened in a container; ns of CLOCK_MONOTONIC."""
         self._watched[mnt_ns] = now_ns
+
+    def saw_opens_of(self, mnt_ns: int, at_ns: int) -> bool:
+        """Whether all that an exec opened was seen, whose message is of `at_ns`; not what came before it."""
+        return self.saw_opens(mnt_ns, at_ns - NEAR_NS)
 
     def saw_opens(self, mnt_ns: int, since_ns: int) -> bool:
         """Whether all that was opened in a container since then was seen."""

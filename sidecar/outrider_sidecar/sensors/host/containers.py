@@ -45,6 +45,16 @@ class Marked:
                     break
         return self._root_fd if self._root_fd >= 0 else None
 
+    def follow_another(self) -> bool:
+        """Let another process lead there, where the one that did has ended; False where it has not, or none is left."""
+        if self._is_mine(self.pid):
+            return False
+        for pid in reversed(list_pids(proc=self._proc)):
+            if self._is_mine(pid):
+                self.pid = pid
+                return True
+        return False
+
     def end_turn(self) -> None:
         """Close its root."""
         if self._root_fd >= 0:

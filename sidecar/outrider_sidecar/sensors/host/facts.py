@@ -56,6 +56,15 @@ def match_opened(files: Sequence[FileFacts], event: ProcessExecuted, *, later: i
     return Match(Opened(files[0]) if end == 1 and not later else None)
 
 
+def is_one_start(files: Sequence[FileFacts]) -> bool:
+    """Whether a process opened one program and at most its linker, so that it is of one exec whatever was before.
+
+    What may not have been seen from its beginning looks otherwise: as a linker without the program that it is for, or
+    as what two execs opened. A script's interpreter is left out too: what stands before it may be an earlier program.
+    """
+    return 1 <= len(files) <= 2 and [is_linker(file.path) for file in files] == [False, True][: len(files)]
+
+
 def _compare(files: Sequence[FileFacts], programs: list[FileFacts], event: ProcessExecuted, *, is_late: bool) -> Match:
     if not programs or is_same(programs[0], event.exe):
         return Match()  # without any, it runs what lies where nobody watches

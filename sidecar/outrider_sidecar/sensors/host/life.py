@@ -31,6 +31,7 @@ from outrider_sidecar.linux.proc_connector import LifeMessage
 from outrider_sidecar.linux.procfs import read_stat
 from outrider_sidecar.sensors.host.census import Census
 from outrider_sidecar.sensors.host.clock import Clock
+from outrider_sidecar.sensors.host.facts import is_one_start
 from outrider_sidecar.sensors.host.haste import Haste
 from outrider_sidecar.sensors.host.options import LookoutOptions, Marks
 from outrider_sidecar.sensors.host.pending import Pending, is_of_next, look_ahead
@@ -110,6 +111,10 @@ class Life:
             return 1
         return self._pending[0].ready_ns if self._pending else 0
 
+    def has_untold(self, pid: int) -> bool:
+        """Whether a start of a process was taken that is not told of yet."""
+        return pid in self._last_exec
+
     def identify(self, pid: int) -> ProcessId | None:
         """Who has a pid, or had it until a moment ago; he is told of first."""
         live = self._people.by_pid.get(pid)
@@ -150,7 +155,7 @@ class Life:
         if self._census.is_container(mnt_ns, live.pid):
             if not live.told and live.parent is not None and not self._census.is_counted(live.parent.mnt_ns):
                 live.parent = None  # it came from outside
-            if self._census.enter(mnt_ns, live.pid):
+            if self._census.enter(mnt_ns):
                 self._marks.add_container(mnt_ns, live.pid, self._began_ns(live))
                 self._census.note_watched(mnt_ns, time.monotonic_ns())
         if before != mnt_ns and self._census.is_counted(before):
@@ -185,7 +190,7 @@ class Life:
             return
         live = Live(message.pid, message.at_ns, parent=parent, born_ns=message.at_ns)
         if self._people.add(live) and self._census.is_counted(live.mnt_ns):
-            self._census.enter(live.mnt_ns, live.pid)
+            self._census.enter(live.mnt_ns)
 
     def _executed(self, message: LifeMessage, *, is_over: bool) -> None:
         live = self._people.by_pid.get(message.pid)
@@ -252,7 +257,10 @@ class Life:
             self._tell_program(each, each.live, each.captured, later, is_late=each.is_late)
             return
         live = self._place_gone(each.message, each.after_ns, later)
-        if live is not None:
+        if live is None:
+            if not later:
+                self._marks.forget(each.message.pid)  # it is of this start, and not of the next one
+        else:
             captured = self._gone(live, at_ns=self._clock.epoch(each.message.at_ns))
             self._tell_program(each, live, captured, later, is_late=True)
 
@@ -265,20 +273,22 @@ class Life:
         )
 
     def _place_gone(self, message: LifeMessage, born_ns: int, later: int) -> Live | None:
-        """One who was not seen where he was when he started something: the device of what it was may tell."""
+        """One who was not seen where he was when he started something: where it opened that may tell."""
         programs = [file for file in self._marks.opened_by(message.pid) if not is_linker(file.path)]
         if len(programs) <= later:
             return None
-        mnt_ns = self._census.by_device(programs[0].dev)
+        mnt_ns = self._marks.opened_in(message.pid)
         if not self._census.saw_opens(mnt_ns, born_ns):
-            return None
+            is_certain = born_ns > 0 and not later and is_one_start(self._marks.opened_by(message.pid))
+            if not is_certain or not self._census.saw_opens_of(mnt_ns, message.at_ns):
+                return None
         live = self._people.by_pid.get(message.pid)
         if live is not None:
             return live if live.mnt_ns == mnt_ns else None
         live = Live(message.pid, message.at_ns, born_ns=born_ns)
         if not self._people.add(live):
             return None
-        self._census.enter(mnt_ns, live.pid)
+        self._census.enter(mnt_ns)
         live.mnt_ns = mnt_ns
         return live
 

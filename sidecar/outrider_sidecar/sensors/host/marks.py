@@ -6,6 +6,7 @@ file that was closed after writing the creation is known, and both are told of a
 A loss is told with its number (see queues.py), and what changed meanwhile is looked for in the containers' layers.
 """
 
+import errno
 import os
 import time
 from collections import deque
@@ -41,6 +42,8 @@ TURN_S: Final = 0.03
 """After this a turn takes no further batch."""
 TAKE_EVERY: Final = 128
 """Changes told of between two looks at the queues, some 3 ms."""
+MOST_LEADERS: Final = 4
+"""How often it is tried to mark a container while processes that lead there, or to its layers, end."""
 CTIME_GRAIN_NS: Final = 20_000_000
 """A file's ctime may lie this far behind the clock."""
 
@@ -116,6 +119,10 @@ class FileMarks:
         """What a process opened for exec since `forget` was called for it, in its order."""
         return self._queues.reader.opened_by(pid) if self._queues is not None else ()
 
+    def opened_in(self, pid: int) -> int:
+        """The container (mount namespace, 0 for none) in which it opened that."""
+        return self._queues.reader.opened_in(pid) if self._queues is not None else 0
+
     def forget(self, pid: int) -> None:
         """Its exec was told of, or it ended."""
         if self._queues is not None:
@@ -177,7 +184,7 @@ class FileMarks:
             return
         marked_ns = self._clock()
         try:
-            grounds, unwatched = self._marker.mark(container)
+            grounds, unwatched = self._mark_by_who_lives(container)
         except Unavailable as error:
             self._marker.unmark(container)
             self._say_unwatched(container, error)
@@ -198,6 +205,19 @@ class FileMarks:
         if root_fd is not None:
             self._listed.mark(root_fd)
             self._mark_environments(container)
+
+    def _mark_by_who_lives(self, container: Marked) -> tuple[list[Ground], dict[bytes, str]]:
+        """Set the marks; where a process that leads there ends meanwhile, by another. Raises as `Marker.mark`."""
+        for _ in range(MOST_LEADERS - 1):
+            try:
+                grounds, unwatched = self._marker.mark(container)
+                if not unwatched or not container.follow_another():
+                    return grounds, unwatched
+            except (Unavailable, ProcessGone, OSError) as error:
+                if not container.follow_another() and not _is_for_an_end(error):
+                    raise
+            self._marker.unmark(container)
+        return self._marker.mark(container)
 
     def _say_unwatched(self, container: Marked, error: Unavailable) -> None:
         reason = f"{error.reason}; {error.remedy}"
@@ -300,7 +320,7 @@ class FileMarks:
 
     def _mark_anew(self, container: Marked) -> None:
         try:
-            self._marker.mark(container)
+            self._mark_by_who_lives(container)
             root_fd = container.root(self._clock())
             if root_fd is not None:
                 self._listed.mark(root_fd)
@@ -342,3 +362,9 @@ class FileMarks:
             container.end_turn()
         for file_system in self._marker.file_systems.values():
             file_system.end_turn()
+
+
+def _is_for_an_end(error: Exception) -> bool:
+    """Whether something failed because a process through which it was done has ended."""
+    cause = error.__cause__ or error
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOENT, errno.ESRCH)

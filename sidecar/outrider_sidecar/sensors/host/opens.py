@@ -64,11 +64,17 @@ class OpensReader:
         self._group = group
         self._place_of = place_of
         self._own_pid = own_pid
-        self._opened: dict[int, list[FileFacts]] = {}
+        self._opened: dict[int, tuple[int, list[FileFacts]]] = {}
 
     def opened_by(self, pid: int) -> Sequence[FileFacts]:
         """What a process opened to run since `forget`, in its order."""
-        return self._opened.get(pid, ())
+        found = self._opened.get(pid)
+        return found[1] if found is not None else ()
+
+    def opened_in(self, pid: int) -> int:
+        """The container (mount namespace, 0 for none) in which it opened the first of that."""
+        found = self._opened.get(pid)
+        return found[0] if found is not None else 0
 
     def forget(self, pid: int) -> None:
         """What it opened is no longer of interest."""
@@ -101,19 +107,20 @@ class OpensReader:
         if prefix and path.startswith(prefix + b"/"):
             path = path[len(prefix) :]
         if mask & fanotify.OPEN_EXEC:
-            self._note_opened(pid, path, status)
+            self._note_opened(pid, mnt_ns, path, status)
         if mask & fanotify.CLOSE_WRITE:
             told.writes.append(Write(pid, mnt_ns, path, status, _head(fd, status)))
         if mask & READS:
             has_read, is_over = bool(mask & fanotify.ACCESS), bool(mask & fanotify.CLOSE_NOWRITE)
             told.reads.append(Read(pid, mnt_ns, path, status, has_read, is_over))
 
-    def _note_opened(self, pid: int, path: bytes, status: os.stat_result) -> None:
-        files = self._opened.get(pid)
-        if files is None:
+    def _note_opened(self, pid: int, mnt_ns: int, path: bytes, status: os.stat_result) -> None:
+        found = self._opened.get(pid)
+        if found is None:
             if len(self._opened) >= MAX_PIDS:
                 del self._opened[next(iter(self._opened))]
-            files = self._opened[pid] = []
+            found = self._opened[pid] = (mnt_ns, [])
+        files = found[1]
         if len(files) < MAX_OPENED:
             files.append(_as_opened(file_facts(clean_text(path), status)))
 

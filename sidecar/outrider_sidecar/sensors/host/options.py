@@ -40,6 +40,9 @@ class Marks(Protocol):
     def opened_by(self, pid: int) -> Sequence[FileFacts]:
         """What a process opened for exec since `forget` was called for it: program, interpreter, dynamic linker."""
 
+    def opened_in(self, pid: int) -> int:
+        """The container (mount namespace, 0 for none) in which it opened that."""
+
     def forget(self, pid: int) -> None:
         """Its exec was told of, or it ended."""
 
@@ -64,6 +67,9 @@ class NoMarks:
 
     def opened_by(self, _pid: int) -> Sequence[FileFacts]:
         return ()
+
+    def opened_in(self, _pid: int) -> int:
+        return 0
 
     def forget(self, _pid: int) -> None:
         pass

@@ -8,6 +8,7 @@ from typing import Final
 from outrider_sidecar.linux.proc_connector import ProcConnector
 from outrider_sidecar.sensors import Capability
 from outrider_sidecar.sensors.attach.outlet import SENSE
+from outrider_sidecar.sensors.host.connecting import open_connector
 from outrider_sidecar.sensors.host.life import SENSOR
 
 WAIT_S: Final = 1.0
@@ -20,7 +21,7 @@ REMEDY: Final = (
 def probe_connector(*, wait_s: float = WAIT_S) -> Capability:
     """Listen, and see the life of a child that we fork. To be called where no other thread waits for children."""
     try:
-        connector = ProcConnector(buffer_bytes=BUFFER_BYTES)
+        connector = open_connector(buffer_bytes=BUFFER_BYTES)
     except OSError as error:
         return Capability(SENSE, SENSOR, False, f"the proc connector was refused: {error.strerror}", REMEDY)
     try:

@@ -5,7 +5,6 @@ A process is told of late (see people.py), but always before anything else about
 
 import time
 from pathlib import Path
-from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -13,9 +12,9 @@ from msgspec import Struct
 from outrider_sidecar.linux.execfacts import Captured, FactReader
 from outrider_sidecar.linux.procfs import PROC, read_stat
 from outrider_sidecar.sensors.attach.outlet import SENSE, Outlet
-from outrider_sidecar.sensors.host.census import Census
+from outrider_sidecar.sensors.host.census import NEAR_NS, Census
 from outrider_sidecar.sensors.host.clock import Clock
-from outrider_sidecar.sensors.host.facts import Match, complete, match_opened
+from outrider_sidecar.sensors.host.facts import Match, complete, is_one_start, match_opened
 from outrider_sidecar.sensors.host.options import Marks
 from outrider_sidecar.sensors.host.people import Live, People
 from outrider_wire.errors import ProcessGone, Unavailable
@@ -27,9 +26,6 @@ from outrider_wire.events import (
     Seen,
     SightLost,
 )
-
-NEAR_NS: Final = 20_000_000
-"""What an exec opens, it opens this near to its message."""
 
 
 class Counts(Struct):
@@ -81,14 +77,18 @@ class Teller:
         """Tell of a program that was started; `later` execs of the same process are to be told of after it.
 
         `is_late`: it was read so late that it may be another program. `at_ns` is when it was started, `after_ns` when
-        the process was forked or started what it ran before. What it opened counts only where all of that was seen,
-        and nothing of it can have been thrown away with what an earlier exec opened.
+        the process was forked or started what it ran before. What it opened counts only where all of that was seen, or
+        it can be of this exec alone, and nothing of it can have been thrown away with what an earlier exec opened.
         """
         self.started(live)
         event = captured.event(self._parent(live))
         match = Match()
-        if self._census.saw_opens(live.mnt_ns, after_ns) and live.forgot_ns + NEAR_NS < at_ns:
-            match = match_opened(self._marks.opened_by(live.pid), event, later=later, is_late=is_late)
+        opened = self._marks.opened_by(live.pid)
+        is_seen = self._census.saw_opens(live.mnt_ns, after_ns)
+        if not is_seen and not later and is_one_start(opened):
+            is_seen = self._census.saw_opens_of(live.mnt_ns, at_ns)
+        if is_seen and live.forgot_ns + NEAR_NS < at_ns:
+            match = match_opened(opened, event, later=later, is_late=is_late)
         self._marks.forget(live.pid)
         live.forgot_ns = time.monotonic_ns()
         event, grade = complete(event, match, live.runs)

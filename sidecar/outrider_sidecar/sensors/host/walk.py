@@ -55,7 +55,8 @@ class Walk:
                 if not live.ended and self._runs_another(live):
                     before_ns = live.known_ns
                     yield True
-                    if live.known_ns == before_ns and not live.ended and self._people.by_pid.get(pid) is live:
+                    is_same = live.known_ns == before_ns and self._people.by_pid.get(pid) is live
+                    if is_same and not live.ended and self._runs_another(live):
                         self._tell_change(live)
             elif self._is_followed(pid):
                 yield True
@@ -110,11 +111,18 @@ class Walk:
             self._teller.found(live, event, seen)
 
     def _runs_another(self, live: Live) -> bool:
+        """Whether a process runs another program than was read of it last, or than was told of its own start."""
         try:
             status = os.stat(f"{self._proc}/{live.pid}/exe")
         except OSError:
             return False
-        return live.exe != (status.st_dev, status.st_ino)
+        shown = (status.st_dev, status.st_ino)
+        if live.exe != shown:
+            return True
+        told = live.runs
+        if told is None or told.process != live.process or self._life.has_untold(live.pid):
+            return False
+        return not told.exe.path or (told.exe.dev, told.exe.ino) not in ((0, 0), shown)
 
     def _tell_change(self, live: Live) -> None:
         """Tell of a program that was started without a message, or of another process under the same pid."""
