@@ -184,6 +184,7 @@ def _plan(
         intel=prepared.intel,
         own_mnt_ns=within.guest_ns,
         host_net_ns=within.host_net_ns,
+        host_guarded=prepared.settings.guard_host,
         sensors=within.sensors,
         file_watch_limit=prepared.settings.file_watch_limit,
         expected_drift=prepared.settings.expected_drift,

@@ -111,6 +111,8 @@ class Engine:
         self.silenced = 0
         self.left_alone = 0
         """Events of containers that the settings exclude."""
+        self.strangers = 0
+        """Questions for names, asked where others than the guarded are, of nobody who is known."""
 
     @property
     def waiting(self) -> bool:
@@ -241,6 +243,9 @@ class Engine:
         return any(socket.local_port == event.source_port for socket in exited.sockets)
 
     def _judge(self, fact: Event) -> None:
+        if self._is_strangers(fact):
+            self.strangers += 1
+            return
         context = Context(fact, self._world)
         if context.container is not None:
             if context.container.choice.excluded_by:
@@ -261,6 +266,11 @@ class Engine:
                 self._sink.finding(make_finding(rule, context, agent=self._agent))
             elif verdict == "storm begins":
                 self._sink.finding(storm_finding(rule, context, agent=self._agent))
+
+    def _is_strangers(self, fact: Event) -> bool:
+        if not isinstance(fact, NameQueried) or fact.owner is not None:
+            return False
+        return self._world.networks.among_strangers(fact.net_ns)
 
     def _introduced(self, fact: Event, container: Container) -> Event:
         """The event with its container's mark, after one that says who that is, where that was not said yet."""

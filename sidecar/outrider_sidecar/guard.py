@@ -86,6 +86,8 @@ class Plan(Struct, frozen=True):
     own_mnt_ns: int = 0
     host_net_ns: int = 0
     """The network namespace of a host whose tasks are guarded; 0 where one task is."""
+    host_guarded: bool = False
+    """Whether processes of no container are guarded, too."""
     baseline_ns: int = 0
     sensors: Sequence[Sensor] = ()
     file_watch_limit: int = 12_000
@@ -134,7 +136,7 @@ class Guard:
             containers=lambda: [(c.mnt_ns, c.drift.baseline_ns) for c in self.containers.all()],
             living=self._running,
         )
-        networks = Networks(self.containers, host_net_ns=plan.host_net_ns)
+        networks = Networks(self.containers, host_net_ns=plan.host_net_ns, host_guarded=plan.host_guarded)
         shells = Shells(self._build_ids.of_process, self._build_ids.of_shells)
         self.world = World(
             tree=self.tree,

@@ -4,6 +4,7 @@ from transcripts import NS, Transcript, at, file, pid, ran
 
 from outrider_sidecar.decode.metadata import ContainerFacts, TaskFacts
 from outrider_sidecar.engine import RECORD_WAIT_S
+from outrider_sidecar.world.networks import Networks
 from outrider_wire.events import FileChanged, NameQueried, ProcessId
 from outrider_wire.findings import TaskView
 
@@ -128,3 +129,37 @@ def test_on_a_host_a_question_waits_for_what_its_asker_runs():
     (finding,) = story.found
     assert finding.process is not None
     assert finding.process.exe == "/usr/bin/getent"
+
+
+HOST = 4026531840
+
+
+def asked_on_a_host(name: str, *, host_guarded: bool) -> Transcript:
+    """A guarded program was given a name; then that name, or another, is asked for in the host's network, by nobody."""
+    story = Transcript()
+    story.world.networks = Networks(story.world.containers, host_net_ns=HOST, host_guarded=host_guarded)
+    story.tell(ran(1, "/usr/sbin/nginx", parent=None, when=1))
+    story.tell(ran(5, "/usr/bin/getent", "getent", "hosts", "pool.example", when=59))
+    story.tell(NameQueried(at(60), name, "A", net_ns=HOST))
+    return story
+
+
+def test_a_question_among_strangers_is_of_the_guarded_program_that_was_given_the_name():
+    """In the host's own network, where the asker was gone: inferred, and said to be."""
+    story = asked_on_a_host("pool.example", host_guarded=False)
+    (finding,) = story.found
+    assert finding.process is not None
+    assert (finding.process.pid, finding.attribution) == (5, "inferred")
+
+
+def test_a_question_among_strangers_that_no_guarded_program_was_given_is_let_go():
+    """Whatever began a moment before in a container: the host's own programs ask, too. It is counted."""
+    story = asked_on_a_host("other.pool.example", host_guarded=False)
+    assert (story.found, story.engine.strangers) == ([], 1)
+    assert not [event for event in story.told if isinstance(event, NameQueried)]
+
+
+def test_on_a_guarded_host_such_a_question_is_told():
+    """There are no strangers."""
+    story = asked_on_a_host("other.pool.example", host_guarded=True)
+    assert (len(story.found), story.engine.strangers) == (1, 0)

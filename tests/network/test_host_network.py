@@ -137,6 +137,15 @@ def test_what_has_no_owner_in_the_hosts_network_is_counted(host, watching_host, 
     assert not seen.all(ConnectionOpened)
 
 
+def test_a_question_without_an_owner_goes_on_for_the_engine_to_judge(host, watching_host, monkeypatch):
+    """It is counted, and told of with nobody named: perhaps a guarded program was given that name."""
+    monkeypatch.setattr("outrider_sidecar.sensors.owners.OwnerFinder._search", lambda *_: None)
+    seen = watching_host(guarded=lambda _: True)
+    host.host.python(ASK, "10.90.0.2")
+    asked = seen.wait_for(NameQueried, net_ns=network_of(host.host.pid))
+    assert (asked.name, asked.owner, asked.attribution) == ("pool.example", None, "unknown")
+
+
 def test_a_guarded_host_has_its_own_traffic_told(host, watching_host):
     """Under its own switch, its daemons too, also what has no owner."""
     host.world.python(LISTENER, "10.90.0.2", "6031")

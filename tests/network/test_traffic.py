@@ -4,10 +4,11 @@ import struct
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from outrider_sidecar.linux.packet import Captured
 from outrider_sidecar.sensors.owners import NOBODY, Owner
-from outrider_sidecar.sensors.traffic import TrafficReader
+from outrider_sidecar.sensors.traffic import SAME_ASKER_NS, TrafficReader
 from outrider_wire.events import ConnectionOpened, NameQueried, NameResolved, ProcessId
 
 US, THEM, ELSEWHERE = "10.0.0.1", "10.0.0.2", "10.0.0.3"
@@ -91,6 +92,16 @@ def test_an_ignored_connection_stays_ignored_at_its_answer():
     packets = [tcp(US, THEM, SYN), tcp(THEM, US, SYN | ACK, ports=(80, 40000), acknowledged=6)]
     events, _ = read(packets, owners=Owners(Owner(ProcessId(5, 6), "exact", 77)), ignore=lambda pid: pid == 5)
     assert events == []
+
+
+def test_who_asked_from_a_port_asked_the_next_too():
+    """The second question of a resolver whose process is gone by then; not a question of another port, nor of later."""
+    asker, packet = Owner(ProcessId(7, 70), "exact", 5, 4), udp(US, THEM, (5353, 53), QUERY)
+    other = udp(US, THEM, (5354, 53), QUERY)
+    late = replace(packet, at_ns=packet.at_ns + SAME_ASKER_NS + 1)
+    events, _ = read([packet, packet, other, late], owners=Owners(asker))
+    told = [(event.owner, event.attribution, event.mnt_ns) for event in events]
+    assert told == [(asker.process, "exact", 4), (asker.process, "inferred", 4), *[(None, "unknown", 0)] * 2]
 
 
 def test_questions_are_those_we_send_and_answers_those_we_get():

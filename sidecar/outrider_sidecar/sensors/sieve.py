@@ -9,8 +9,9 @@ way through. What must be told of is what a guarded process does, and each thing
   the sequence number of a segment nor the content of a datagram: whatever has no owner and the same **mark** as a
   packet that was foreign here, a moment before or after, is the same packet. It is told of in its own namespace.
 - What then is left without an owner is of some process of the host that ended too soon, most likely not a guarded
-  one. It is not told of but counted, and the count is told now and then as a standing limit of the sight. Where the
-  host itself is guarded it is told of.
+  one. It is not told of but counted, and the count is told now and then as a standing limit of the sight. A question
+  for a name goes on all the same: the engine knows whether a guarded program was given that name, and lets it go if
+  none was. Where the host itself is guarded everything is told of.
 - An answer of a name server belongs to who asked: it is told of where the question was.
 """
 
@@ -46,7 +47,7 @@ class _Pending(Struct):
 class Sieve:
     """Passes on what is of the guarded. For one thread, beside the reader of a host's own network.
 
-    `tells_unknown`: what has no owner and was not forwarded is told of. `unknown` counts it where not.
+    `tells_unknown`: whatever has no owner and was not forwarded is told of. `unknown` counts it where not.
     """
 
     def __init__(self, reader: TrafficReader, *, tells_unknown: bool, began_ns: int) -> None:
@@ -85,7 +86,10 @@ class Sieve:
         if self.unknown > self._told_unknown and now_ns - self._told_ns >= TELL_EVERY_NS:
             lost, self._told_unknown = self.unknown - self._told_unknown, self.unknown
             since_ns, self._told_ns = self._told_ns, now_ns
-            reason = "connections and questions in the host's own network whose process was not found: not told of"
+            reason = (
+                "connections and questions in the host's own network whose process was not found: not told of, but for"
+                " a question for a name that stands in a guarded program's arguments"
+            )
             emit(SightLost(now_ns, "network", reason, lost=lost, since_ns=since_ns, standing=True))
 
     def _hold(self, pending: _Pending) -> None:
@@ -102,6 +106,8 @@ class Sieve:
             emit(pending.event)
         else:
             self._count(pending.event)
+            if isinstance(pending.event, NameQueried):
+                emit(pending.event)
 
     def _count(self, event: Event) -> None:
         """Each connection once: neither its answer nor its server's name is another."""

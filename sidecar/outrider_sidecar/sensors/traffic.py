@@ -9,6 +9,8 @@ The tap passes few packets (see `linux/packet.py`); this file decides what each 
   `NameResolved`. A ClientHello with a name, from or to a local address, is a `ServerNamed`.
 - The owner is looked for at once. What belongs to a process that `ignore` names is not told of. An owner that was
   not found is unknown, and the socket's inode, where there is one, is kept for its holder's exit stop to complete.
+  A resolver asks for a name's two kinds of address from one port at once: who asked the one asked the other, though
+  it is gone by then.
 """
 
 from collections.abc import Callable, Container, Iterable, Iterator
@@ -29,6 +31,9 @@ from outrider_sidecar.sensors.owners import Owner
 from outrider_wire.events import ConnectionOpened, Direction, NameQueried, NameResolved, ServerNamed, SocketFacts
 
 DNS_PORT: Final = 53
+SAME_ASKER_NS: Final = 200_000_000
+"""How long after a question the next from its port is of the same process, where none is found to hold the port."""
+MAX_ASKERS: Final = 256
 _CONNECTED: Final = ("ESTABLISHED", "FIN_WAIT1", "FIN_WAIT2", "CLOSE_WAIT")
 """States of a connection whose handshake is over and which somebody may hold."""
 
@@ -75,6 +80,7 @@ class TrafficReader:
         self._ignore = ignore
         self._handshakes = Handshakes()
         self._streams = DnsStreams()
+        self._askers: dict[tuple[str, int], tuple[int, Owner]] = {}
 
     def read(self, captured: Captured, emit: Emit) -> bool:
         """Emit the events that one packet gives rise to; False says that it is routed through."""
@@ -170,7 +176,20 @@ class TrafficReader:
             owner = self._owners.of_datagrams(
                 packet.source, datagram.source_port, packet.destination, datagram.destination_port
             )
+            owner = self._same_asker((packet.source, datagram.source_port), captured.at_ns, owner)
             self._tell_question(captured, packet, datagram.source_port, message, owner, emit)
+
+    def _same_asker(self, port: tuple[str, int], at_ns: int, owner: Owner) -> Owner:
+        """The owner, or where there is none who asked from the same port just before."""
+        if owner.process is None:
+            asked_ns, earlier = self._askers.get(port, (0, owner))
+            is_the_same = earlier.process is not None and 0 <= at_ns - asked_ns <= SAME_ASKER_NS
+            return replace(earlier, attribution="inferred") if is_the_same else owner
+        if len(self._askers) >= MAX_ASKERS:
+            del self._askers[next(iter(self._askers))]
+        self._askers.pop(port, None)
+        self._askers[port] = (at_ns, owner)
+        return owner
 
     def _read_dns_segment(self, captured: Captured, packet: IpPacket, segment: Segment, emit: Emit) -> None:
         flow = (packet.source, segment.source_port, packet.destination, segment.destination_port)

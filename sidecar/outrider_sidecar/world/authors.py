@@ -36,11 +36,16 @@ def infer_author(tree: ProcessTree, event: FileChanged) -> ProcessId | None:
 
 
 def infer_asker(
-    tree: ProcessTree, event: NameQueried, may_ask: Callable[[Process], bool] = lambda _: True
+    tree: ProcessTree,
+    event: NameQueried,
+    may_ask: Callable[[Process], bool] = lambda _: True,
+    *,
+    by_name_alone: bool = False,
 ) -> ProcessId | None:
     """The process that most likely asked for a name, or None; of those that `may_ask` it, being in its network.
 
-    One whose arguments hold the name; else the only program, shells aside, that began shortly before.
+    One whose arguments hold the name; else the only program, shells aside, that began shortly before, but not where
+    that says little (`by_name_alone`): where others than those of the tree may have asked.
     """
     ended = [p for p in tree.recent_dead(limit=MAX_DEAD_IN_FULL) if event.at_ns <= p.exited_at_ns and may_ask(p)]
     living = [p for p in tree.living() if p.started_at_ns <= event.at_ns and may_ask(p)]
@@ -48,6 +53,8 @@ def infer_asker(
     named = [p for p in candidates if any(event.name in argument.lower() for argument in p.argv[1:])]
     if named:
         return max(named, key=lambda p: p.executed_at_ns).id
+    if by_name_alone:
+        return None
     fresh = [p for p in candidates if 0 <= event.at_ns - p.executed_at_ns < FRESH_NS]
     fresh = [p for p in fresh if base_name(p.exe.path) not in SHELL_NAMES]
     return fresh[0].id if len(fresh) == 1 else None

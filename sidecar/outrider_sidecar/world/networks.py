@@ -15,12 +15,18 @@ EVERYWHERE: Final = 0
 class Networks:
     """The networks of the containers that are known.
 
-    `host_net_ns` is the host's own, which places nobody; 0 where one task is guarded, not a host.
+    `host_net_ns` is the host's own, which places nobody; 0 where one task is guarded, not a host. `host_guarded` says
+    that the host's own processes are guarded, too.
     """
 
-    def __init__(self, containers: Containers, *, host_net_ns: int = 0) -> None:
+    def __init__(self, containers: Containers, *, host_net_ns: int = 0, host_guarded: bool = False) -> None:
         self._containers = containers
         self._host_net_ns = host_net_ns
+        self._host_guarded = host_guarded
+
+    def among_strangers(self, net_ns: int) -> bool:
+        """Whether others than the guarded are in a network: what nobody was found for is most likely theirs."""
+        return net_ns != EVERYWHERE and net_ns == self._host_net_ns and not self._host_guarded
 
     def members(self, net_ns: int) -> list[Container]:
         """The living containers of a network, but for the one that only holds it; none of the host's own."""

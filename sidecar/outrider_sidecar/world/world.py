@@ -4,6 +4,7 @@ It belongs to the engine's thread and does no input or output of its own: what i
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -130,7 +131,8 @@ class World:
     def guess_owner(self, event: Event) -> Event:
         """A question or a reading by nobody that was seen, with whoever most likely did it."""
         if isinstance(event, NameQueried) and event.owner is None:
-            asker = infer_asker(self.tree, event, lambda process: self.may_be_of(event, process))
+            among_strangers = self.networks.among_strangers(event.net_ns)
+            asker = infer_asker(self.tree, event, partial(self.may_be_of, event), by_name_alone=among_strangers)
             if asker is not None:
                 return msgspec.structs.replace(event, owner=asker, attribution="inferred")
         return self._with_author(event) if isinstance(event, FileChanged) else event
