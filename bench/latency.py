@@ -86,7 +86,7 @@ def received_ns(task: Task) -> dict[str, int]:
         for file in (task.folder / "collector").glob("*.sqlite*"):
             shutil.copy(file, folder)  # with its log: a reader beside the writer would have to write, too
         with sqlite3.connect(next(Path(folder).glob("*.sqlite"))) as connection:
-            return dict(connection.execute("SELECT id, received_at_ns FROM findings").fetchall())
+            return dict(connection.execute("SELECT id, received_at_ns FROM occurrences").fetchall())
 
 
 def attack(task: Task, attacks: int) -> tuple[list[tuple[int, Finding]], dict[str, int], dict[int, int], float]:
