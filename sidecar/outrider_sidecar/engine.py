@@ -208,7 +208,10 @@ class Engine:
         if self._awaits_name(fact):
             return NAME_WAIT_S
         if isinstance(fact, Owned):
-            return OWNER_WAIT_S if fact.owner is None else self._record_wait_s
+            if fact.owner is None:
+                return OWNER_WAIT_S
+            # a packet may be read before the record of its sender's start is
+            return self._record_wait_s if self._world.tree.get(fact.owner) is not None else RECORD_WAIT_S
         if isinstance(fact, FileChanged):
             if fact.change == "opened" and fact.attribution != "exact":
                 return OWNER_WAIT_S

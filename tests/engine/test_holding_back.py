@@ -115,6 +115,19 @@ def test_a_reading_whose_process_the_kernel_told_is_judged_at_once():
     assert story.told == [event]
 
 
+def test_a_question_waits_for_the_record_of_its_askers_start():
+    """The packet was read first, of a process that nobody knows yet."""
+    story = Transcript()
+    story.tell(ran(1, "/usr/sbin/nginx", parent=None, when=1))
+    story.handle(NameQueried(at(60), "pool.example", "A", owner=pid(5), attribution="exact", mnt_ns=NS))
+    assert story.found == []
+    story.handle(ran(5, "/usr/bin/getent", "getent", "hosts", "pool.example", when=55))
+    story.let_pass(RECORD_WAIT_S)
+    (finding,) = story.found
+    assert finding.process is not None
+    assert finding.process.exe == "/usr/bin/getent"
+
+
 def test_on_a_host_a_question_waits_for_what_its_asker_runs():
     """The packet is seen at once and the record of the start a moment later: the shell was about to become getent."""
     story = Transcript()
