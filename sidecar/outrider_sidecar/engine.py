@@ -4,6 +4,7 @@ An event updates the world, the rules judge it and what follows from it, and wha
 events are held back a moment, because what is missing is on its way:
 
 - a connection or question whose process is not known yet: its exit stop tells what sockets it still held;
+- a connection or question of a process that nobody knows yet: a packet may be read before the record of its start;
 - on a host, a connection, a question or a file's change whose process is known: nobody is stopped when he starts a
   program, so the record of that may come a few milliseconds after what the program did first;
 - the reading of a file: the record of its reader's start comes after what the reader does first;
@@ -45,7 +46,8 @@ from outrider_wire.findings import Finding
 OWNER_WAIT_S: Final = 0.08
 """How long a connection waits for its owner's exit stop, and a reading for the record of its reader's start."""
 RECORD_WAIT_S: Final = 0.02
-"""How long, where nobody is stopped at an exec, what somebody did waits for the record of his program's start."""
+"""How long what somebody did waits for the record of his program's start: on hosts, where nobody is stopped at an exec,
+always; in a task where nothing is known of him."""
 DRIFT_WAIT_S: Final = 0.04
 """How long an undecided exec waits for the file watch."""
 PATIENCE_S: Final = 0.5
@@ -210,7 +212,6 @@ class Engine:
         if isinstance(fact, Owned):
             if fact.owner is None:
                 return OWNER_WAIT_S
-            # a packet may be read before the record of its sender's start is
             return self._record_wait_s if self._world.tree.get(fact.owner) is not None else RECORD_WAIT_S
         if isinstance(fact, FileChanged):
             if fact.change == "opened" and fact.attribution != "exact":
