@@ -121,6 +121,29 @@ def test_a_target_that_is_down_costs_nothing_and_nothing_is_given_up(plant: Any,
     assert not plant.counters.failing
 
 
+def test_who_looks_at_the_exports_sees_at_once_that_a_target_begins_to_fail(plant: Any, scripted: Any) -> None:
+    """Not with the next beat only, which comes some seconds later; and again when it fails anew."""
+
+    def down(found: Any) -> Outcome:
+        raise DeliveryError("nobody there")
+
+    def fails() -> bool:
+        with plant.engine.connect() as connection:
+            (row,) = load_exports(connection)
+        return row.failing_since_ns > 0
+
+    target = scripted()
+    pump = plant.pump(target)
+    for family in ("web", "shop"):
+        target.decide = down
+        plant.tell(family)
+        plant.run(pump, for_s=1)
+        assert fails()
+        target.decide = lambda found: SENT
+        plant.run(pump, for_s=3)
+        assert not fails()
+
+
 def test_refused_findings_are_kept_with_the_reason(plant: Any, scripted: Any) -> None:
     """The others are sent; a refused one can be tried anew and is then as if nothing had been."""
     refuses = True

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from receivers import wait_until
 
 from outrider_sidecar.falco_output import FalcoSink, Poster
 from outrider_sidecar.settings import load
@@ -90,11 +91,13 @@ def test_a_receiver_that_comes_back_gets_what_waited(make_receiver: Callable[...
     receiver = make_receiver()
     sink = FalcoSink([receiver.url], hostname="h")
     sink.finding(numbered(finding, 1))
-    receiver.wait_for(lambda: len(receiver.alerts) == 1)
-    sink._posters[0]._connection.sock.shutdown(2)
+    (poster,) = sink._posters
+    wait_until(lambda: poster.sent == 1)  # the answer is read: shut sooner, the first alert would rightly come again
+    poster._connection.sock.shutdown(2)
     sink.finding(numbered(finding, 2))
     receiver.wait_for(lambda: len(receiver.alerts) == 2)
     sink.close(deadline_s=5)
+    assert [alert["message"] for alert in receiver.alerts] == ["1", "2"]
 
 
 def test_tls_needs_an_authority_it_was_told_of(

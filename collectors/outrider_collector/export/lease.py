@@ -30,6 +30,7 @@ class Lease:
         self._seen: ExportRow | None = None
         self._seen_s = 0.0
         self._beat_s = 0.0
+        self._told_since_ns = 0
         self.held = False
 
     def take(self) -> ExportRow | None:
@@ -44,12 +45,16 @@ class Lease:
         return row if self.held else None
 
     def keep(self, *, error: str, failing_since_ns: int) -> bool:
-        """Say that we live, when it is time to; False where it was taken from us. Raises SQLAlchemyError."""
+        """Say that we live, when it is time to; False where it was taken from us. Raises SQLAlchemyError.
+
+        That the target fails is said as soon as it begins: who looks at the exports is not to wait for the next beat.
+        """
         now_s = self._clock()
-        if now_s - self._beat_s >= BEAT_S:
+        begins_to_fail = failing_since_ns not in (0, self._told_since_ns)
+        if begins_to_fail or now_s - self._beat_s >= BEAT_S:
             with writing(self._engine) as connection:
                 self.held = beat(connection, self._name, self._holder, error=error, failing_since_ns=failing_since_ns)
-            self._beat_s = now_s
+            self._beat_s, self._told_since_ns = now_s, failing_since_ns
         return self.held
 
     def release(self) -> None:

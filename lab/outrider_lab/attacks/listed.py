@@ -80,7 +80,8 @@ LISTED: Final = (
         name="listed-program",
         idea="a program whose digest is listed is made, started, and its name taken away while it runs",
         command=f"cp {_PROGRAM} /tmp/listed-program && printf {_TAIL} >>/tmp/listed-program &&"
-        " { /tmp/listed-program 0.5 & } && rm -f /tmp/listed-program; wait",
+        " { /tmp/listed-program 0.5 & } && until [ /proc/$!/exe -ef /tmp/listed-program ]; do sleep 0.01; done;"
+        " rm -f /tmp/listed-program; wait $!",
         finding="Execution:Runtime/MaliciousFileExecuted",
         allowed=(NEW_BINARY, "DefenseEvasion:Runtime/FilelessExecution"),
     ),
