@@ -81,7 +81,7 @@ def test_everything_in_the_stock_files_loads(stock: list[RuleSource], ruleset: R
 def test_loading_and_compiling_for_every_type_takes_less_than_a_second(
     stock: list[RuleSource], stock_catalogue: Catalogue
 ) -> None:
-    """Parse, check and compile for every type of event the files name; the quickest of some times, as others disturb."""
+    """Parse, check and compile for every type of event the files name: the quickest of some times."""
 
     def take_s() -> float:
         start = time.thread_time()
