@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from host_findings import Watch
+from host_findings import FOUND_WITHIN_S, OUTRUN_WITHIN_S, Watch
 
 from outrider_lab.attacks import ATTACKS, QUIET
 from outrider_lab.attacks.play import Played, check_tools, play
@@ -70,7 +70,8 @@ def test_an_attack_is_caught(scenario: Scenario, network: str, lab: HostLab, fol
     watch = Watch(lab)
     played = play(task, scenario, folder=folder)
     assert played.worked, (played.output, played.errors, played.heard)
-    watch.wait(lambda one: one.type == scenario.finding)
+    within_s = OUTRUN_WITHIN_S if scenario.name in OUTRUN else FOUND_WITHIN_S
+    watch.wait(lambda one: one.type == scenario.finding, timeout_s=within_s)
     found = watch.findings()
     ours = [one for one in found if one.type == scenario.finding]
     if not ours and scenario.name in OUTRUN:

@@ -29,6 +29,7 @@ echo done $i
 """
 GAP = "Outrider:Integrity/"
 KILLS = 6
+READY_S = 30.0
 
 
 def wait_until(holds: Callable[[], bool], *, timeout_s: float = 10.0, what: str = "the condition") -> None:
@@ -142,8 +143,9 @@ def test_excluded_containers_are_silent_and_listed():
         HostTaskSettings(others=(helper,), family="guarded"),
         HostTaskSettings(others=(helper,), family="left-alone", network="bridge"),
     )
-    settings = HostSettings(tasks=tasks, env={"OUTRIDER_EXCLUDE": "family=left-alone,container=helper"})
-    with HostLab(settings) as lab:
+    env = {"OUTRIDER_EXCLUDE": "family=left-alone,container=helper"}
+    with HostLab(HostSettings(tasks=tasks, env=env, ready_timeout_s=READY_S)) as lab:
+        assert lab.ready, lab.log()
         guarded, left_alone = lab.tasks
         watch = Watch(lab)
         wait_until(lambda: all(said in lab.log() for said in ("left-alone", "helper")), what="the list")
@@ -169,7 +171,8 @@ def test_plain_docker_containers_are_guarded(lab: HostLab):
 
 def test_an_agent_that_is_down_costs_a_name_and_nothing_else():
     """A task that starts while the ECS agent is down is guarded at once, and named when the agent is back."""
-    with HostLab(HostSettings(tasks=())) as lab:
+    with HostLab(HostSettings(tasks=(), ready_timeout_s=READY_S)) as lab:
+        assert lab.wait_ready(timeout_s=READY_S), lab.log()
         lab.control("agent", "stop")
         task = lab.start_task(HostTaskSettings(family="orphan"))
         watch = Watch(lab)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 
 import pytest
-from host_findings import Watch
+from host_findings import FOUND_WITHIN_S, OUTRUN_WITHIN_S, Watch
 from msgspec import Struct
 
 from outrider_lab.attacks.scenario import FILELESS, MINING_NAME, NEW_BINARY, NEW_LIBRARY, REVERSE_SHELL
@@ -117,7 +117,10 @@ def check_all(
     untold = 0
     for task in tasks:
         for attack in attacks:
-            found = watch.wait(lambda one: one.type == attack.finding and one in watch.of(task))  # noqa: B023
+            found = watch.wait(
+                lambda one: one.type == attack.finding and one in watch.of(task),  # noqa: B023
+                timeout_s=OUTRUN_WITHIN_S if is_untold(task, attack) else FOUND_WITHIN_S,
+            )
             if not found and is_untold(task, attack):
                 untold += 1
                 continue
