@@ -7,13 +7,18 @@ Exit codes: 0 ok, 1 findings (where asked to fail on them), 2 misuse, 77 not pos
 """
 
 import argparse
+import errno
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
 
 from outrider_wire.errors import ConfigError, Unavailable
+
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the kernel says where a place takes no more."""
 
 MISUSE: Final = 2
 NOT_POSSIBLE: Final = 77
@@ -60,7 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _run(argv)
+        code = _run(argv)
+        sys.stdout.flush()
+        return code
     except ConfigError as error:
         print(f"outrider: {error}", file=sys.stderr)
         return MISUSE
@@ -69,6 +76,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return NOT_POSSIBLE
     except BrokenPipeError:
         return 0
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        print(f"outrider: the output could not be written: {error.strerror}", file=sys.stderr)
+        _leave_unwritten()
+        return MISUSE
+
+
+def _leave_unwritten() -> None:
+    """What is left in the buffer cannot be written either: the interpreter is not to try it at its end."""
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def check_needs(command: str) -> None:

@@ -57,7 +57,14 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         _say_limits([c for c in capabilities if not c.available])
         _line(f"rules: {count_text(arm(rules, sight_here(capabilities, mode='watch')))}")
-    on_end = (lambda: falco.close(deadline_s=FALCO_FLUSH_S)) if falco is not None else lambda: None
+
+    def on_end() -> None:
+        if falco is None:
+            return
+        falco.close(deadline_s=FALCO_FLUSH_S)
+        for loss in falco.losses():
+            print(f"outrider: {loss}", file=sys.stderr, flush=True)
+
     return watch_command(command, rules=rules, intel=intel, sinks=sinks, capabilities=capabilities, on_end=on_end)
 
 

@@ -39,7 +39,9 @@ def _strings(node: Node, what: str, problems: Problems) -> list[str] | None:
 
 
 def _priority(node: Node, what: str, problems: Problems) -> str | None:
-    word = read_word(node, what, _PRIORITY_WORDS, problems)
+    value = node.value.strip().upper() if isinstance(node, Scalar) else ""
+    begun = next((word for word in _PRIORITY_WORDS if value and word.startswith(value)), None)  # `warn`, as in Falco
+    word = begun or read_word(node, what, _PRIORITY_WORDS, problems)
     return "INFO" if word == "INFORMATIONAL" else word
 
 

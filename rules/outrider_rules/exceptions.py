@@ -71,6 +71,28 @@ class ExceptionDraft:
         return list(merged.values())
 
 
+def refuse_misfits(known: list[ExceptionDraft], given: list[ExceptionDraft], problems: Problems) -> None:
+    """Note exceptions without fields, and additions that do not fit the `known` ones they add to."""
+    named = {exception.name.value: exception for exception in known}
+    for exception in given:
+        name = shown(exception.name.value)
+        base = named.get(exception.name.value)
+        if base is None:
+            if not exception.fields:
+                hint = nearest(exception.name.value, named) or "such as `fields: [proc.name]`"
+                note(problems, exception.name, f"the exception `{name}` has no fields", hint)
+            continue
+        if exception.fields and _names(exception) != _names(base):
+            note(problems, exception.name, f"the fields of the exception `{name}` can be replaced, not added to")
+        elif not base.single and any(len(row) != len(base.fields) for row in exception.rows):
+            fields = ", ".join(_names(base))
+            note(problems, exception.name, f"each row of values of `{name}` must have one for each of {fields}")
+
+
+def _names(exception: ExceptionDraft) -> list[str]:
+    return [field.value for field in exception.fields]
+
+
 def _written(value: Scalar | list[Scalar], *, listed: bool = False) -> str:
     """A value as a condition writes it. Bare ones stay bare, so that they may name lists."""
     if isinstance(value, list):

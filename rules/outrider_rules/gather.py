@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from outrider_rules.document import Mapping, Node, RuleSource, Scalar, Sequence, compose, read_source
 from outrider_rules.drafts import APPENDABLE, REQUIRED, RULE_READERS, ListDraft, MacroDraft, RuleDraft
+from outrider_rules.exceptions import refuse_misfits
 from outrider_rules.nodes import (
     MAX_PROBLEMS,
     Problems,
@@ -81,6 +82,10 @@ class Definitions:
                 if value is not None:
                     values[key] = value
         known = self.rules.get(name.value)
+        adds = known is not None and (how or {}).get("exceptions") == "append"
+        refuse_misfits(
+            known.values.get("exceptions", []) if known and adds else [], values.get("exceptions", []), self.problems
+        )
         if how is None and known is not None and set(keys) == {"rule", "enabled"}:
             known.values.update(values)
             return

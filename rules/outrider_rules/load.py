@@ -1,6 +1,6 @@
 """Rule files to a set of rules, or every problem in them: never half a set."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from msgspec.structs import replace
@@ -104,6 +104,8 @@ def _check_rule(
     fold_text: Text | None = values.get("fold")
     fold, fold_errors = check_output(fold_text.value, catalogue) if fold_text is not None else (None, [])
     every = [*errors, *output_errors, *fold_errors]
+    unused = [] if values.get("skip-if-unknown-filter") else list(_unknown_in_exceptions(draft, checker))
+    problems.extend(unused)
     if values.get("skip-if-unknown-filter"):
         macros.excuse(parsed)
         reason = every[0].message if only_unknown_fields(every) else "" if every else macros.why_blind(parsed)
@@ -115,9 +117,17 @@ def _check_rule(
     problems.extend(values["output"].problem(error.at, error.message, error.hint) for error in output_errors)
     if fold_text is not None:
         problems.extend(fold_text.problem(error.at, error.message, error.hint) for error in fold_errors)
-    if every or _refuse_response(draft, condition, problems):
+    if every or unused or _refuse_response(draft, condition, problems):
         return None
     return _rule(draft, condition, output, fold=fold)
+
+
+def _unknown_in_exceptions(draft: RuleDraft, checker: Checker) -> Iterator[Problem]:
+    """Fields of exceptions that have no values yet, and so are not in the condition."""
+    for exception in draft.values.get("exceptions", ()):
+        for field in exception.fields if not exception.rows else ():
+            _, errors = checker.check(parse_condition(f"{field.value} exists"))
+            yield from (Text.of(field).problem(error.at, error.message, error.hint) for error in errors)
 
 
 def _refuse_response(draft: RuleDraft, condition: Checked, problems: list[Problem]) -> bool:

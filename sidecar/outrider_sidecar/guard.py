@@ -150,6 +150,7 @@ class Guard:
                 spent=time.thread_time,
                 near=networks.neighbours,
                 spoke_last=self._spoke_last,
+                has_heard=self._has_heard,
             ),
             intel=plan.intel,
             started_at=started_at_ns,
@@ -372,6 +373,12 @@ class Guard:
             return self._sockets.spoke_last(connection, process.pid)
         except OSError:
             return False
+
+    def _has_heard(self, connection: SocketFacts, process: ProcessId) -> bool:
+        try:
+            return self._sockets.has_heard(connection, process.pid)
+        except OSError:
+            return True
 
 
 def _say_scanned(mnt_ns: int, directories: int, unwatched: int) -> None:

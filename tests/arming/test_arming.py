@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outrider_cli.main import main
@@ -104,6 +104,7 @@ CONDITIONS = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(condition=CONDITIONS, free=VALUES, some=st.sampled_from(("a", "ab")))
 def test_a_rule_that_can_hold_is_never_called_blind(condition: str, free: str, some: str) -> None:
     """Whatever the condition: where some possible event makes it hold, it is armed."""

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from outrider_sidecar.decode.sockets import (
     covers,
+    has_heard,
     parse_inet,
     parse_proc_net,
     parse_proc_unix,
@@ -94,6 +95,7 @@ def test_any_bytes_tell_who_spoke_last_or_are_too_few(raw):
     """`tcp_info` grows with the kernel; what is asked for stands at its beginning."""
     try:
         assert spoke_last(raw) in (True, False)
+        assert has_heard(raw) or not spoke_last(raw)
     except ValueError:
         assert len(raw) < 136
 

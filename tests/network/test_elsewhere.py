@@ -65,10 +65,12 @@ def test_the_kernel_tells_who_spoke_last(fresh, sockets):
         ours.sendall(b"what is it?")
         theirs.recv(64)
         assert not spoke_last()
+        assert not sockets.has_heard(connection, os.getpid())
         time.sleep(0.02)
         theirs.sendall(b"this")
         ours.recv(64)
         assert not spoke_last()
+        assert sockets.has_heard(connection, os.getpid())
         time.sleep(0.02)
         ours.sendall(b"thanks")
         theirs.recv(64)
@@ -76,6 +78,7 @@ def test_the_kernel_tells_who_spoke_last(fresh, sockets):
         theirs.close()
     assert not spoke_last()
     assert not sockets.spoke_last(connection, fresh().pid)
+    assert sockets.has_heard(connection, fresh().pid)  # nobody can tell
 
 
 def test_a_holder_that_is_gone_finds_nothing(fresh, sockets):

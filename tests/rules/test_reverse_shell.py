@@ -148,6 +148,63 @@ def test_a_shell_that_answers_on_its_own_high_descriptor_is_told(transcript):
     assert process.pid == 5
 
 
+ASIDE = (null(0), sock(1), sock(2), sock(5), pipe(10, 60, "w"), null(11))
+"""What a shell holds while it runs `eval … >&5 2>&5`: its own streams are put aside."""
+
+
+def test_a_shell_that_puts_its_streams_aside_to_answer_is_told(transcript):
+    """While the `eval` runs, the shell itself has the connection as its output."""
+    streams = (null(0), pipe(1, 60, "w"), null(2))
+    transcript.held = {5: ASIDE}
+    transcript.sockets = {71: tcp()}
+    transcript.tell(ran(5, "/bin/bash", "bash", "-c", "…", stdio=streams))
+    answers = ran(7, "/usr/bin/id", parent=5, stdio=(null(0), sock(1), sock(2)), sockets=(tcp(),))
+    assert transcript.tell(answers) == REVERSE
+
+
+def test_a_script_that_sends_its_output_away_for_good_is_quiet(transcript):
+    """`exec 4>&1 5>/dev/tcp/…; exec >&5 2>&5`: a script's own log, though it may want its output back."""
+    streams = (null(0), pipe(1, 60, "w"), pipe(2, 60, "w"))
+    transcript.held = {5: (null(0), sock(1), sock(2), pipe(4, 60, "w"), sock(5))}
+    transcript.sockets = {71: tcp(port=514)}
+    transcript.tell(ran(5, "/bin/bash", "bash", "job.sh", stdio=streams))
+    logs = ran(7, "/bin/date", parent=5, stdio=(null(0), sock(1), sock(2)), sockets=(tcp(port=514),))
+    assert transcript.tell(logs) == []
+
+
+def test_a_shell_for_each_line_that_answers_is_told_about_its_parent(transcript):
+    """`while read -r -u5 l; do echo "$l" | sh >&5 2>&5; done`: each shell is fed by a pipe that leads nowhere."""
+    transcript.held = {5: (null(0), null(1), sock(5))}
+    transcript.sockets = {71: tcp()}
+    transcript.tell(ran(5, "/bin/bash", "bash", "-c", "…", stdio=(null(0), null(1))))
+    line = ran(7, "/bin/sh", "sh", parent=5, stdio=(pipe(0, 50, "r"), sock(1), sock(2)), sockets=(tcp(),))
+    assert transcript.tell(line) == REVERSE
+    process = transcript.found[0].process
+    assert process is not None
+    assert process.pid == 5
+
+
+FILTER = (pipe(0, 51, "r"), pipe(1, 50, "w"), sock(3))
+READS = 'while read c; do eval "$c"; done'
+
+
+@pytest.mark.parametrize(
+    ("argv", "holder", "expected"),
+    [
+        (("sh", "-c", READS), FILTER, REVERSE),
+        (("bash", "/dev/stdin"), FILTER, REVERSE),
+        (("sh", "-c", "sort | uniq -c"), FILTER, []),
+        (("sh", "-c", READS), RELAY, []),
+        (("sh", "-c", READS), BUSY, []),
+    ],
+)
+def test_text_that_reads_on_is_told_in_a_pipeline_alone(argv, holder, expected, transcript):
+    """`nc … <f | sh -c 'while read c; …' >f`; a program that keeps such a helper on pipes is nobody's business."""
+    transcript.held = {6: PIPES, 5: holder}
+    transcript.sockets = {71: tcp(), 72: tcp(72, port=443)}
+    assert transcript.tell(ran(5, "/usr/bin/tool"), ran(6, "/bin/sh", *argv, stdio=PIPES)) == expected
+
+
 def test_a_script_that_sends_a_measurement_is_quiet(transcript):
     """`exec 3>/dev/tcp/graphite/2003; df | awk … >&3`: output alone, errors go where they went."""
     transcript.held = {5: (null(0), null(1), sock(3))}

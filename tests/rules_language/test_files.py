@@ -96,6 +96,11 @@ def test_macros_and_texts_are_appended_to(load: Load) -> None:
     assert rule.holds({"proc.name": "sh", "proc.tty": 7})
 
 
+EXCEPTED = (
+    "- rule: a\n  desc: d\n  priority: INFO\n  output: o\n  condition: proc.name = x\n  exceptions:\n"
+    "    - name: one\n      fields: proc.name\n    - name: pair\n      fields: [proc.pname, proc.cmdline]\n"
+    "- rule: a\n  append: true\n  exceptions:\n"
+)
 EXCEPTIONS = """\
   exceptions:
     - name: pairs
@@ -181,6 +186,12 @@ def test_exceptions_take_events_out(load: Load, values: dict[str, object], expec
         ("- rule: a\n  exceptions: [{name: n, fields: [x.y, z.w], values: [[1]]}]\n", 2, "must have 2"),
         ("- rule: a\n  exceptions: [{name: n, fields: [x.y], comps: [is]}]\n", 2, "cannot compare"),
         ("- rule: a\n  exceptions: [{name: n, fields: x or y.z}]\n", 2, "is no field"),
+        ("- rule: a\n  exceptions: [{name: n, values: [[1]]}]\n", 2, "has no fields"),
+        (EXCEPTED + "    - {name: pair, values: [[x]]}\n", 14, "one for each of proc.pname, proc.cmdline"),
+        (EXCEPTED + "    - {name: pair, values: [x, y]}\n", 14, "one for each of"),
+        (EXCEPTED + "    - {name: pair, fields: [proc.name], values: [[x]]}\n", 14, "can be replaced"),
+        (EXCEPTED + "    - {name: pari, values: [[x, y]]}\n", 14, "`pari` has no fields"),
+        (EXCEPTED.replace("proc.name\n ", "proc.nmae\n ") + "    - {name: pair}\n", 8, "unknown field `proc.nmae`"),
         ("- rule: 'a\n", 2, "not YAML"),
         ("- rule: *a\n", 1, "alias"),
         ("- a: {b: [\n", 2, "not YAML"),
@@ -275,3 +286,22 @@ def test_a_field_is_asked_once_an_event_and_only_when_needed() -> None:
     ruleset = load_rules([RuleSource("x", rules + "- macro: m\n  condition: a.a = x or a.b = y\n")], Catalogue(fields))
     assert [rule.name for rule in ruleset.evaluate("execve", None)] == ["r0", "r1", "r3"]
     assert asked == ["a.a"]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("warn", "WARNING"), ("Crit", "CRITICAL"), ("err", "ERROR"), ("e", "EMERGENCY"), ("Informational", "INFO")],
+)
+def test_priorities_may_be_shortened(load: Load, written: str, meant: str) -> None:
+    """The first priority that begins so, as Falco takes them."""
+    (rule,) = load(RULE.replace("NOTICE", written)).rules
+    assert rule.priority == meant
+
+
+def test_an_addition_may_name_the_fields_it_adds_to(load: Load) -> None:
+    """Values for an exception whose fields are said again, or not."""
+    for fields in ("", "fields: [proc.pname, proc.cmdline], "):
+        rules = load(
+            EXCEPTED + f"    - {{name: pair, {fields}values: [[p, c]]}}\n    - {{name: one, values: [[x, y]]}}\n"
+        )
+        assert not held(rules, "x")

@@ -176,3 +176,21 @@ def test_intel_of_ones_own_is_checked(tmp_path):
     code, _, said = watch(tmp_path, "true", options=("--intel", str(intel)))
     assert code == 2
     assert "list.txt:2" in said
+
+
+def test_findings_that_falcos_taker_did_not_get_are_told(tmp_path):
+    """Nobody listens at the address: the last line says how many findings are missing there, and why."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and never listens
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/"
+        code, findings, said = watch(
+            tmp_path,
+            "sh",
+            "-c",
+            f"cp /bin/true {tmp_path}/new && {tmp_path}/new",
+            options=("--falco", url),
+            privileged=True,
+        )
+    assert code == 0
+    assert types(findings) == ["Execution:Runtime/NewBinaryExecuted"]
+    assert f"outrider: 1 finding could not be sent to {url}: [Errno 111] Connection refused" in said

@@ -2,7 +2,13 @@
 
 import pytest
 
-from outrider_sidecar.world.shells import Shells, applet, reads_commands_from_stdin
+from outrider_sidecar.world.shells import (
+    Shells,
+    applet,
+    may_take_commands,
+    reads_commands_from_stdin,
+    takes_commands,
+)
 from outrider_sidecar.world.tree import Process
 from outrider_wire.events import FileFacts, ProcessId
 
@@ -24,6 +30,8 @@ def process(path: str, *argv: str, ino: int = 1) -> Process:
         (["busybox", "sh"], True),
         (["sh", "-"], True),
         ([], True),
+        (["bash", "/dev/stdin"], True),
+        (["sh", "-e", "/proc/self/fd/0", "argument"], True),
         (["sh", "-c", "id"], False),
         (["bash", "-lc", "id"], False),
         (["bash", "-o", "pipefail", "-c", "id"], False),
@@ -71,3 +79,54 @@ def test_the_applet_of_a_multi_call_binary():
     assert applet(["/bin/sh", "-c"]) == "sh"
     assert applet(["busybox"]) == "busybox"
     assert applet([]) == ""
+
+
+LOADER = "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
+
+
+@pytest.mark.parametrize(
+    ("argv", "shell", "takes"),
+    [
+        (("ld.so", "/bin/sh"), True, True),
+        (("ld.so", "--library-path", "/lib", "/usr/bin/bash", "-i"), True, True),
+        (("ld.so", "/bin/sh", "-c", "id"), True, False),
+        (("ld.so", "/bin/sh", "/tmp/script"), True, False),
+        (("ld.so", "/bin/busybox", "ash"), True, True),
+        (("ld.so", "/bin/cat"), False, True),
+    ],
+)
+def test_a_shell_that_the_loader_runs_is_a_shell(argv, shell, takes):
+    """The program that ld.so was asked to run counts, and what stands behind it."""
+    started = process(LOADER, *argv)
+    started.script = FileFacts(path=argv[-1])
+    assert Shells(lambda p: "", lambda ns: frozenset()).is_shell(started) is shell
+    assert takes_commands(started) is takes
+
+
+def test_a_script_is_no_standard_input():
+    """What was asked to run and is a file holds the commands; standard input by its name is standard input."""
+    started = process("/bin/sh", "sh")
+    started.script = FileFacts(path="/srv/script")
+    assert not takes_commands(started)
+    by_name = process("/bin/sh", "sh", "/dev/stdin")
+    by_name.script = FileFacts(path="/tmp/fifo")
+    assert takes_commands(by_name)
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (("sh", "-c", ". /dev/stdin"), True),
+        (("bash", "-lc", "source /proc/self/fd/0"), True),
+        (("bash", "-e", "-c", 'while read -r c; do eval "$c"; done'), True),
+        (("sh", "-c", "IFS= ; read"), True),
+        (("sh", "-c", "cat /srv/read me; read-file x; spread y"), False),
+        (("sh", "-c", 'ssh -i read.key "$@"', "read x"), False),
+        (("sh", "-c"), False),
+        (("sh",), False),
+        (("sh", "script", "-c", "read x"), True),
+    ],
+)
+def test_text_that_may_read_more_commands(argv, expected):
+    """`read`, where a command stands, and standard input by name: what follows may be commands."""
+    assert may_take_commands(process("/bin/sh", *argv)) is expected

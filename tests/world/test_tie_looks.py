@@ -127,3 +127,22 @@ def test_a_child_that_was_gone_unread_is_told_by_what_was_sent_back(spoke):
 def test_a_script_that_only_reads_what_it_asked_for_is_not_told(keeps, spoke):
     """Nothing was sent since; or the loop has no connection that anything of it could have been sent on."""
     assert loop_that_runs_what_it_reads(keeps=keeps, spoke=spoke)[1] == []
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_report_that_nobody_asked_for_is_not_told(heard):
+    """`report >&5 2>&5`: output and errors go out, and nothing ever came in that could be a command."""
+    tree = ProcessTree()
+    held = Held(LOOP, (Descriptor(0, "/dev/null"), Descriptor(5, "socket:[90]", 90, 0, "rw")), 5)
+    ties = TieTracker(
+        tree,
+        Shells(lambda _: "", lambda _: frozenset()),
+        lambda _processes: ([held], {90: CONNECTION}),
+        clock=lambda: 0.0,
+        near=lambda _: {5},
+        has_heard=lambda connection, process: heard and (connection, process) == (CONNECTION, LOOP),
+    )
+    tree.execute(ProcessExecuted(0, LOOP, exe=FileFacts("/bin/bash"), argv=("bash", "-c", ""), mnt_ns=5))
+    streams = (Descriptor(1, "socket:[90]", 90), Descriptor(2, "socket:[90]", 90))
+    event = ProcessExecuted(0, CHILD, LOOP, exe=FileFacts("/bin/df"), stdio=streams, sockets=(CONNECTION,), mnt_ns=5)
+    assert bool(ties.executed(tree.execute(event), 0)) is heard

@@ -34,6 +34,18 @@ code[:4] = bytes(4)
 time.sleep(1.5)
 print("compiled")
 """
+_HELPER: Final = """
+import socket, subprocess, sys
+server = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+loop = "while read line; do echo got $line; sleep 0.2; done"
+helper = subprocess.Popen(["sh", "-c", loop], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+for step in range(5):
+    helper.stdin.write(b"step\\n")
+    server.sendall(helper.stdout.readline())
+helper.stdin.close()
+helper.wait()
+print("helped", step + 1)
+"""
 
 QUIET: Final = (
     Scenario(
@@ -89,6 +101,24 @@ QUIET: Final = (
         peer=Peer(reply="HTTP/1.0 200 OK\n", hold_s=0.0),
         expect="reachable",
         tools=("bash",),
+    ),
+    Scenario(
+        name="quiet-report",
+        idea="bash sends what its functions print, errors too, to a log collector over /dev/tcp",
+        command=(
+            "bash -c 'exec 3<>/dev/tcp/{host}/{port}; report() { date; id; df /; }; report >&3 2>&3; date >&3 2>&3;"
+            " exec 4>&1 >&3 2>&3; date; id; exec >&4; echo reported'"
+        ),
+        peer=Peer(hold_s=0.0),
+        expect="reported",
+        tools=("bash",),
+    ),
+    Scenario(
+        name="quiet-helper",
+        idea="a worker with a connection talks to a shell's helper loop over two pipes",
+        command="{python} -c '" + _HELPER + "' {host} {port}",
+        peer=Peer(hold_s=0.0),
+        expect="helped 5",
     ),
     Scenario(
         name="quiet-ci-runner",

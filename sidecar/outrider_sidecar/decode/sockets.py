@@ -80,13 +80,24 @@ def parse_inet(message: bytes | memoryview, protocol: InternetProtocol) -> Socke
     )
 
 
+def has_heard(info: bytes | memoryview) -> bool:
+    """Whether a `tcp_info` tells that we ever received data. Raises ValueError where it is short."""
+    return _bytes_of(info)[1] > 0
+
+
 def spoke_last(info: bytes | memoryview) -> bool:
     """Whether a `tcp_info` tells that we sent data after we last received some. Raises ValueError where it is short."""
+    acknowledged_bytes, received_bytes = _bytes_of(info)
+    sent_ms_ago, received_ms_ago = _AGO.unpack_from(info, _SENT_AGO_AT)
+    return acknowledged_bytes > 1 and received_bytes > 0 and bool(sent_ms_ago < received_ms_ago)  # 1: our SYN
+
+
+def _bytes_of(info: bytes | memoryview) -> tuple[int, int]:
+    """Bytes that were acknowledged to us, and that we received."""
     if len(info) < _RECEIVED_AT + 8:
         raise ValueError(f"tcp_info of {len(info)} bytes")
-    sent_ms_ago, received_ms_ago = _AGO.unpack_from(info, _SENT_AGO_AT)
     acknowledged_bytes, received_bytes = _BYTES.unpack_from(info, _ACKNOWLEDGED_AT)
-    return acknowledged_bytes > 1 and received_bytes > 0 and bool(sent_ms_ago < received_ms_ago)  # 1: our SYN
+    return acknowledged_bytes, received_bytes
 
 
 def parse_unix(message: bytes | memoryview, peer_inode: int) -> SocketFacts:

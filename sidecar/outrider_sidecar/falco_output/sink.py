@@ -49,6 +49,14 @@ class FalcoSink:
             for poster in self._posters
         }
 
+    def losses(self) -> list[str]:
+        """For each address that did not get everything one line that says how much, and why."""
+        return [
+            f"{count} finding{'s' * (count != 1)} could not be sent to {poster.url}: {poster.last_error or 'no time'}"
+            for poster in self._posters
+            if (count := poster.dropped.total())
+        ]
+
     def close(self, *, deadline_s: float) -> None:
         """Let what waits be sent, each address in turn having its share of the time."""
         for poster in self._posters:

@@ -24,6 +24,7 @@ from outrider_sidecar.decode.sockets import (
     INET_MESSAGE_BYTES,
     UNIX_MESSAGE_BYTES,
     InternetProtocol,
+    has_heard,
     inet_inode,
     parse_inet,
     parse_unix,
@@ -96,10 +97,17 @@ class InetDiag:
         return None
 
     def spoke_last(self, connection: SocketFacts) -> bool:
-        """Whether we sent data on a TCP connection after we last received some there; False where it is gone.
+        """Whether we sent data on a TCP connection after we last received some there; False where it is gone."""
+        info = self._info(connection)
+        return info is not None and spoke_last(info)
 
-        Asked of one connection at a time: the kernel locks each that it tells this of.
-        """
+    def has_heard(self, connection: SocketFacts) -> bool:
+        """Whether we ever received data on a TCP connection; True where it is gone."""
+        info = self._info(connection)
+        return info is None or has_heard(info)
+
+    def _info(self, connection: SocketFacts) -> memoryview | None:
+        """The connection's `tcp_info`. Asked of one at a time: the kernel locks each that it tells this of."""
         family = socket.AF_INET6 if ":" in connection.local else socket.AF_INET
         local, remote = (socket.inet_pton(family, text) for text in (connection.local, connection.remote))
         identity = _identity(connection.local_port, connection.remote_port, local, remote, 0)
@@ -107,11 +115,11 @@ class InetDiag:
         try:
             for _, body in self._netlink.ask(_BY_FAMILY, request):
                 info = dict(split_attributes(body[INET_MESSAGE_BYTES:])).get(_INET_DIAG_INFO)
-                return inet_inode(body) == connection.inode and info is not None and spoke_last(info)
+                return info if inet_inode(body) == connection.inode else None
         except OSError as error:
             if error.errno != errno.ENOENT:
                 raise
-        return False
+        return None
 
     def _dump(
         self, protocol: InternetProtocol, states: int, inodes: Collection[int] | None, local_port: int

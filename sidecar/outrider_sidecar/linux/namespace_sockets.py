@@ -9,7 +9,7 @@ Facts that shape this file:
 - Where another namespace may not be entered, /proc/PID/net of a process in it tells the same, without UNIX peers.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from outrider_sidecar.linux.inet_diag import InetDiag
@@ -51,15 +51,25 @@ class NamespaceSockets:
 
         False where nobody can tell. Raises OSError where the kernel did not answer.
         """
+        return self._ask(pid, lambda source: source.spoke_last(connection), unknown=False)
+
+    def has_heard(self, connection: SocketFacts, pid: int) -> bool:
+        """Whether we ever received data on a TCP connection in a process's network; True where nobody can tell.
+
+        Raises OSError where the kernel did not answer.
+        """
+        return self._ask(pid, lambda source: source.has_heard(connection), unknown=True)
+
+    def _ask(self, pid: int, question: Callable[[InetDiag], bool], *, unknown: bool) -> bool:
         try:
             with entered(pid, proc=self._proc):
                 source = InetDiag()
                 try:
-                    return source.spoke_last(connection)
+                    return question(source)
                 finally:
                     source.close()
         except (ProcessGone, Unavailable, ValueError):
-            return False
+            return unknown
 
     def _networks(self, pids: Iterable[int]) -> dict[int, list[int]]:
         """The namespaces of these processes, each with those who lead there; the thread's own needs nobody."""

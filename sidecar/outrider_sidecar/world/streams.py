@@ -3,9 +3,14 @@
 Descriptors as they were read of a program, and the sockets among them; what lies behind them is found elsewhere.
 """
 
+from typing import Final
+
 from outrider_sidecar.world.lineage import FoundTie, Held
 from outrider_sidecar.world.tree import Process
 from outrider_wire.events import Descriptor, SocketFacts
+
+FIRST_ASIDE: Final = 10
+"""The lowest descriptor at which a shell puts aside a stream that it will put back."""
 
 
 def has_channel(stdio: tuple[Descriptor, ...]) -> bool:
@@ -28,15 +33,27 @@ def direct_tie(process: Process) -> FoundTie | None:
     return FoundTie("socket", source, process.id, ("descriptors 0 and 1 are the connection",))
 
 
-def speaks_on_own_descriptor(shell: Held, child: Process, socket: SocketFacts) -> bool:
+def speaks_on_own_descriptor(
+    shell: Held, started_with: tuple[Descriptor, ...], child: Process, socket: SocketFacts
+) -> bool:
     """`while read -r -u5 line; do eval "$line" >&5 2>&5; done`: the shell keeps the connection above its streams.
 
     Output and errors both: a script that sends a measurement somewhere sends its output alone. A shell that has the
-    connection as its own streams got it from whoever logs to it.
+    connection as its own streams got it from whoever logs to it, or has put it there for good; but while it runs an
+    `eval` or a function whose output is sent elsewhere, the streams it was `started_with` are only put aside.
     """
     fds = {d.fd for d in shell.descriptors if d.inode == socket.inode and d.target.startswith("socket:[")}
     streams = {d.fd for d in child.stdio if d.inode == socket.inode and d.target.startswith("socket:[")}
-    return bool(fds) and min(fds) > 2 and {1, 2} <= streams
+    if not fds or max(fds) <= 2 or not {1, 2} <= streams:
+        return False
+    return min(fds) > 2 or _puts_aside(shell, started_with, fds)
+
+
+def _puts_aside(shell: Held, started_with: tuple[Descriptor, ...], fds: set[int]) -> bool:
+    """Shells keep a stream that they will put back at a descriptor that no script names: 10 and above."""
+    aside = {(d.target, d.inode) for d in shell.descriptors if d.fd >= FIRST_ASIDE}
+    own = {(d.target, d.inode) for d in started_with if d.fd in fds & {1, 2}}
+    return bool(own) and own <= aside
 
 
 def answers_to_socket(process: Process) -> SocketFacts | None:

@@ -18,7 +18,7 @@ from typing import Final
 from msgspec import Struct
 
 from outrider_sidecar.world.lineage import FoundTie, Graph, Held, feeding_connection, find_tie, through_own_task
-from outrider_sidecar.world.shells import Shells, reads_commands_from_stdin
+from outrider_sidecar.world.shells import Shells, may_take_commands, takes_commands
 from outrider_sidecar.world.streams import answers_to_socket, direct_tie, has_channel, speaks_on_own_descriptor
 from outrider_sidecar.world.tree import MAX_DEAD_IN_FULL, Process, ProcessTree
 from outrider_wire.events import (
@@ -60,6 +60,9 @@ Near = Callable[[int], Collection[int] | None]
 SpokeLast = Callable[[SocketFacts, ProcessId], bool]
 """Whether something was sent on a connection, in the network of a process, since something was received there."""
 
+HasHeard = Callable[[SocketFacts, ProcessId], bool]
+"""Whether anything was ever received on a connection, in the network of a process; True where nobody can tell."""
+
 Monotonic = Callable[[], float]
 
 
@@ -71,6 +74,8 @@ class Watched(Struct):
     looks: int = 0
     uncertain_since_s: float = 0.0
     uncertain: FoundTie | None = None
+    certain_only: bool = False
+    """It was given a text that reads on: only a tie that no ordinary program makes is told of."""
     child: ProcessId | None = None
     """A child of it whose streams were not read: it may have answered."""
 
@@ -92,6 +97,7 @@ class TieTracker:
         spent: Monotonic | None = None,
         near: Near = lambda _: None,
         spoke_last: SpokeLast = lambda _connection, _process: False,
+        has_heard: HasHeard = lambda _connection, _process: True,
     ) -> None:
         self._tree = tree
         self._shells = shells
@@ -100,6 +106,7 @@ class TieTracker:
         self._spent = spent or clock
         self._near = near
         self._spoke_last = spoke_last
+        self._has_heard = has_heard
         self._watched: dict[ProcessId, Watched] = {}
         self._told: dict[tuple[ProcessId, int], str] = {}
         self._syns: dict[tuple[str, int, str, int], None] = {}
@@ -120,9 +127,11 @@ class TieTracker:
         is_shell = bool(process.stdio) and has_channel(process.stdio) and self._shells.is_shell(process)
         if direct is not None and (is_shell or direct.certain):
             return [*self._tell(process, direct, at_ns), *self._tell_hop(process, direct, at_ns)]
-        if is_shell and reads_commands_from_stdin(process.argv) and process.script is None:
+        if is_shell and (takes_commands(process) or may_take_commands(process)):
             self._watch(process)
-            return self._look_as_due([self._watched[process.id]], at_ns)
+            self._watched[process.id].certain_only = not takes_commands(process)
+            if found := self._look_as_due([self._watched[process.id]], at_ns):
+                return found
         if direct is None and (answering := answers_to_socket(process)):
             return self._answered(process, answering, at_ns)
         return self._answered_unseen(process, at_ns) if not process.stdio and process.seen == "exec" else []
@@ -215,10 +224,13 @@ class TieTracker:
         shell = graph.of(watched.process.id) or _as_held(watched.process)
         now_s = self._clock()
         lasted_s = now_s - watched.uncertain_since_s if watched.uncertain is not None else 0.0
-        tie = find_tie(shell, graph, persisted=lasted_s >= PERSISTED_AFTER_S)
+        persisted = lasted_s >= PERSISTED_AFTER_S and not watched.certain_only
+        tie = find_tie(shell, graph, persisted=persisted)
         if tie is None and watched.child is not None:
             tie = self._spoken(shell, watched.child, graph)
         if tie is None:
+            return False
+        if tie.tie == "pipe-near-socket" and watched.certain_only:
             return False
         if tie.tie == "pipe-near-socket" and lasted_s < PERSISTED_AFTER_S:
             if watched.uncertain is None:
@@ -246,7 +258,7 @@ class TieTracker:
         relatives = [shell, *(p for p in self._tree.living() if p.parent in (shell.id, shell.parent))]
         graph = self._graph(relatives, [shell], known={socket.inode: socket})
         shell_held = graph.of(shell.id) or _as_held(shell)
-        if speaks_on_own_descriptor(shell_held, child, socket):
+        if speaks_on_own_descriptor(shell_held, shell.stdio, child, socket) and self._has_heard(socket, shell.id):
             via = (f"descriptor of the shell is the connection, and pid {child.id.pid} answers on it",)
             return self._tell(shell, FoundTie("socket", socket, shell.id, via), at_ns)
         feeding = feeding_connection(shell_held, graph)
