@@ -1,4 +1,4 @@
-"""Real containers in small, and a lookout over them."""
+"""Real containers in small, a lookout over them, and a watch over their files."""
 
 import os
 import signal
@@ -11,6 +11,7 @@ from pathlib import Path
 import msgpack
 import pytest
 from msgspec.msgpack import decode
+from overlays import Overlay, Watch, make_image, watching
 
 from outrider_lab.enclosure import Enclosure, own_cgroup
 from outrider_sidecar.heartbeat import Heartbeat, Slot
@@ -132,3 +133,24 @@ def look(connector: None) -> Iterator[Callable[..., Looking]]:
     for each in started:
         if each.pid:
             each.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., Overlay]]:
+    """Makes containers, and ends them."""
+    made: list[Overlay] = []
+    image = make_image(tmp_path / "image")
+
+    def make_one(*volumes: Path, layers: str = "plain", lower: Path = image) -> Overlay:
+        made.append(Overlay(tmp_path / f"c{len(made)}", *volumes, layers=layers, lower=str(lower)))
+        return made[-1]
+
+    yield make_one
+    for container in made:
+        container.stop()
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    with watching() as made:
+        yield made
