@@ -18,9 +18,10 @@ from outrider_sidecar.heartbeat import Heartbeat, Slot
 from outrider_sidecar.linux import prctl
 from outrider_sidecar.sensors.attach import make_event_pipe
 from outrider_sidecar.sensors.host import LookoutOptions, probe_connector, run_lookout
-from outrider_wire.events import Event, ProcessExecuted
+from outrider_wire.events import Event, FilesWatched, ProcessExecuted
 
 DEADLINE_S = 30.0
+QUIETLY = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
 OURS = f"outrider-test-{os.getpid()}"
 
 
@@ -61,6 +62,16 @@ class Looking:
     def executed(self, name: str, mnt_ns: int = 0) -> list[ProcessExecuted]:
         """Execs of a program by the last part of its path."""
         return [event for event in self.of(ProcessExecuted, mnt_ns) if event.exe.path.rpartition("/")[2] == name]
+
+    def wait_for_marks(self, mnt_ns: int) -> None:
+        """Wait until a container's files are watched: who opens a file there is known from then on."""
+
+        def is_watched() -> bool:
+            # what the watch has to say is told with the next thing that happens
+            os.waitpid(os.posix_spawn("/usr/bin/id", ["id", "-u"], {}, file_actions=QUIETLY), 0)
+            return bool(self.of(FilesWatched, mnt_ns))
+
+        wait_until(is_watched, "the marks")
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Stop the lookout; its wait status. All events are there afterwards."""

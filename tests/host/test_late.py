@@ -7,6 +7,7 @@ import time
 from outrider_sidecar.heartbeat import Heartbeat, Slot
 from outrider_sidecar.sensors.attach import make_event_pipe
 from outrider_sidecar.sensors.host import LookoutOptions, run_lookout, tell
+from outrider_sidecar.sensors.host.census import NEAR_NS
 from outrider_sidecar.sensors.host.facts import Match
 from outrider_sidecar.sensors.host.marks import FileMarks
 from outrider_wire.events import ProcessExecuted, ProcessExited, SightLost
@@ -21,6 +22,7 @@ def test_who_enters_and_starts_another_program_at_once_is_known_by_what_it_runs(
     read_end, write_end = os.pipe()
     container.spawn("cat", stdin=read_end)
     wait_until(lambda: looking.executed("cat", container.mnt_ns), "the container")
+    looking.wait_for_marks(container.mnt_ns)
     os.kill(looking.pid, signal.SIGSTOP)
     pid = container.spawn("sh", "-c", "exec sleep 100")
     wait_until(lambda: os.readlink(f"/proc/{pid}/exe").endswith("/sleep"), "the second program")
@@ -42,6 +44,7 @@ def test_who_enters_and_is_gone_is_placed_by_where_he_opened_his_program(contain
     read_end, write_end = os.pipe()
     container.spawn("cat", stdin=read_end)
     wait_until(lambda: looking.executed("cat", container.mnt_ns), "the container")
+    looking.wait_for_marks(container.mnt_ns)
     os.kill(looking.pid, signal.SIGSTOP)
     assert container.run("true") == 0
     os.kill(looking.pid, signal.SIGCONT)
@@ -57,7 +60,8 @@ def test_who_is_older_than_the_watch_is_known_by_what_he_alone_can_have_opened(c
     read_end, write_end = os.pipe()
     pid = container.spawn("sh", "-c", "read _; exec true", stdin=read_end)
     wait_until(lambda: [event for event in looking.of(ProcessExecuted) if event.process.pid == pid], "the container")
-    time.sleep(0.1)
+    looking.wait_for_marks(container.mnt_ns)
+    time.sleep(5 * NEAR_NS / 1e9)  # what it opened before is over, for those who compare times
     os.kill(looking.pid, signal.SIGSTOP)
     os.write(write_end, b"\n")
     assert container.wait(pid) == 0
