@@ -21,7 +21,7 @@ GAPS = ("was not running", "engine died", "tracer died", "was not running")
 """What is said of the gap when the supervisor, the engine, the tracer or all of them were killed."""
 
 
-def wait_for(holds: Callable[[], bool], *, what: str, timeout_s: float = 10.0) -> None:
+def wait_for(holds: Callable[[], bool], *, what: str, timeout_s: float = 30.0) -> None:
     """Wait until a condition holds."""
     deadline = time.monotonic() + timeout_s
     while not holds():

@@ -67,7 +67,7 @@ def test_a_collector_that_hangs(guarding, spawning, attack, wait_for):
         with spawning(task) as noticed:
             task.send_signal("collector", signal.SIGSTOP)
             path = attack(task, "while-it-hangs")
-            wait_for(lambda: '"what": "delivery-failed"' in task.log("outrider"), timeout_s=20.0, what="a time-out")
+            wait_for(lambda: '"what": "delivery-failed"' in task.log("outrider"), what="a time-out")
             task.send_signal("collector", signal.SIGCONT)
             assert arrives(task, path)
     assert noticed.wrong == []

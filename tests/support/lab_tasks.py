@@ -26,7 +26,7 @@ def lab_machine() -> None:
         pytest.skip(f"no lab here: {unavailable}")
 
 
-def wait_until(holds: Callable[[], bool], *, timeout_s: float = 10.0, what: str = "the condition") -> None:
+def wait_until(holds: Callable[[], bool], *, timeout_s: float = 30.0, what: str = "the condition") -> None:
     """Wait until a condition holds. Raises AssertionError when the time is up."""
     deadline = time.monotonic() + timeout_s
     while not holds():
