@@ -1,6 +1,7 @@
 """In CI a skip is a failure: a capability that is missing there would otherwise be silently untested."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,12 +17,30 @@ SIDE_BY_SIDE = frozenset({
     "falco_output", "fields", "files", "identity", "inject", "journal", "lake", "lists", "rewriting",
     "rule_tools", "rules", "rules_language", "sidecar", "wire", "world",
 })
-# fmt: on
 """Folders whose tests mind nothing that runs beside them: `make test` runs them two at a time."""
+IN_PAIRS = (
+    "image", "adversary", "attacks", "packaging/test_install.py", "lab/test_attacks.py", "falco_attacks", "constructs",
+    "lists", "watch", "enrolment", "fuzz", "lab/test_task.py",
+)
+# fmt: on
+"""Folders and files whose tests have a task of their own, mostly wait, and hold nobody to a fraction of a second, those
+that take longest first: two go at once, with nothing else beside them. Those of one entry follow each other, so that
+they share what is made once."""
 ALONE = ("lab", "slow")
-"""Marks of tests that are by themselves all the same."""
+"""Marks of tests that mind more than those beside them, in whatever folder."""
 EXCUSED = ("shared data", "no accelerator")
 """Reasons that begin so are of the machine's kind, not of a missing install step."""
+
+
+ASKED_BY_TERMINALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+
+
+def pytest_configure() -> None:
+    """Have the signals of terminals do what they do: who starts a run in the background may have had them ignored, and
+    every program that a test starts would inherit that."""
+    for number in ASKED_BY_TERMINALS:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:
@@ -56,10 +75,20 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
     return report
 
 
+def entry_of(path: Path) -> str:
+    """The entry of IN_PAIRS that a file is under, or the empty word."""
+    place = path.relative_to(Path(__file__).parent)
+    return next((entry for entry in IN_PAIRS if place.is_relative_to(entry)), "")
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks, and given to those who run them
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what may run beside other tests by the folder it is in."""
-    here = Path(__file__).parent
+    """Mark what may run beside other tests by where it is; what goes in pairs comes in the order of its list."""
     for item in items:
-        folder = item.path.relative_to(here).parts[0]
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
         if folder in SIDE_BY_SIDE and not any(item.get_closest_marker(mark) for mark in ALONE):
             item.add_marker("side_by_side")
+        elif entry := entry_of(item.path):
+            item.add_marker("in_pairs")
+            item.add_marker(pytest.mark.xdist_group(entry))
+    items.sort(key=lambda item: (*IN_PAIRS, "").index(entry_of(item.path)))
