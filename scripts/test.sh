@@ -13,6 +13,6 @@ run() {
 }
 
 run -m 'side_by_side and not slow' --numprocesses 2 --dist loadfile "$@"
-run -m 'in_pairs and not slow' --numprocesses 2 --dist loadgroup --no-loadscope-reorder "$@"
+run -m 'in_pairs and not slow' --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"
 run -m 'not side_by_side and not in_pairs and not slow' "$@"
 exit "$failed"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from databases import database_url, migrated_database, migrated_file, postgres, store_url
+from xdist.scheduler import LoadFileScheduling
 
 __all__ = ["database_url", "migrated_database", "migrated_file", "postgres", "store_url"]
 
@@ -81,14 +82,26 @@ def entry_of(path: Path) -> str:
     return next((entry for entry in IN_PAIRS if place.is_relative_to(entry)), "")
 
 
-@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks, and given to those who run them
+class ByEntry(LoadFileScheduling):  # type: ignore[misc]  # it has no types
+    """Tests of a file follow each other in one process, and so do those of an entry of IN_PAIRS."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return entry_of(Path(__file__).parents[1] / file) or file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByEntry:
+    """Who of several processes runs which test."""
+    return ByEntry(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what may run beside other tests by where it is; what goes in pairs comes in the order of its list."""
     for item in items:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
         if folder in SIDE_BY_SIDE and not any(item.get_closest_marker(mark) for mark in ALONE):
             item.add_marker("side_by_side")
-        elif entry := entry_of(item.path):
+        elif entry_of(item.path):
             item.add_marker("in_pairs")
-            item.add_marker(pytest.mark.xdist_group(entry))
     items.sort(key=lambda item: (*IN_PAIRS, "").index(entry_of(item.path)))
