@@ -32,6 +32,13 @@ def wait_until(condition: Callable[[], object], what: str = "the condition") -> 
         time.sleep(0.005)
 
 
+def is_running(pid: int, name: str) -> bool:
+    """Whether a process has started a program and waits in it. Its exec is over then, and the kernel has told of it:
+    /proc shows the new program a moment before that."""
+    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return os.readlink(f"/proc/{pid}/exe").endswith(f"/{name}") and state == "S"
+
+
 class Looking:
     """A lookout process; `events` grows while it runs."""
 

@@ -12,7 +12,7 @@ from outrider_sidecar.sensors.host.facts import Match
 from outrider_sidecar.sensors.host.marks import FileMarks
 from outrider_wire.events import ProcessExecuted, ProcessExited, SightLost
 
-from .conftest import wait_until
+from .conftest import is_running, wait_until
 
 
 def test_who_enters_and_starts_another_program_at_once_is_known_by_what_it_runs(container, look, monkeypatch) -> None:
@@ -25,7 +25,7 @@ def test_who_enters_and_starts_another_program_at_once_is_known_by_what_it_runs(
     looking.wait_for_marks(container.mnt_ns)
     os.kill(looking.pid, signal.SIGSTOP)
     pid = container.spawn("sh", "-c", "exec sleep 100")
-    wait_until(lambda: os.readlink(f"/proc/{pid}/exe").endswith("/sleep"), "the second program")
+    wait_until(lambda: is_running(pid, "sleep"), "the second program")
     os.kill(looking.pid, signal.SIGCONT)
     wait_until(lambda: [event for event in looking.of(ProcessExecuted) if event.process.pid == pid], "its record")
     os.kill(pid, signal.SIGTERM)
@@ -80,7 +80,7 @@ def test_a_lost_message_is_made_good_by_a_look(container, look) -> None:
         os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)
     read_end, write_end = os.pipe()
     container.spawn("cat", stdin=read_end)
-    wait_until(lambda: os.readlink(f"/proc/{container.pids[0]}/exe").endswith("/cat"), "the program")
+    wait_until(lambda: is_running(container.pids[0], "cat"), "the program")
     os.kill(looking.pid, signal.SIGCONT)
     wait_until(lambda: looking.executed("cat", container.mnt_ns), "the program that was missed")
     pid = container.pids[0]
@@ -130,7 +130,7 @@ def test_a_new_lookout_tells_of_what_the_dead_one_missed(container, look) -> Non
     wait_until(lambda: looking.executed("head"), "the first program")
     looking.end(signal.SIGKILL)
     missed = container.spawn("sleep", "100")
-    wait_until(lambda: os.readlink(f"/proc/{missed}/exe").endswith("/sleep"), "the program")
+    wait_until(lambda: is_running(missed, "sleep"), "the program")
     again = look(heartbeat=looking.heartbeat, generation=2)
     assert {e.process.pid for e in again.of(ProcessExecuted, container.mnt_ns)} == {first, missed}
     assert {e.seen for e in again.of(ProcessExecuted, container.mnt_ns)} == {"found"}

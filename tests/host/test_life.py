@@ -13,7 +13,7 @@ from outrider_sidecar.heartbeat import Slot
 from outrider_sidecar.sensors.host.marks import FileMarks
 from outrider_wire.events import ProcessExecuted, ProcessExited, ProcessId, ProcessStarted, SightLost
 
-from .conftest import wait_until
+from .conftest import is_running, wait_until
 
 PYTHON = [sys.executable, "-S", "-E", "-c"]
 GRAIN_NS = 20_000_000
@@ -27,10 +27,6 @@ def by_process(events):
 
 def children_of(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def program_of(pid: int) -> str:
-    return os.readlink(f"/proc/{pid}/exe").rpartition("/")[2]
 
 
 def test_tells_of_a_program_that_enters_a_container(container, look) -> None:
@@ -96,7 +92,7 @@ def test_the_first_look_tells_of_what_runs_already(container, look) -> None:
     """Processes that run when the lookout begins are a snapshot, parents before children."""
     read_end, write_end = os.pipe()
     pid = container.spawn("sh", "-c", "sleep 100 & wait", stdin=read_end)
-    wait_until(lambda: "sleep" in map(program_of, children_of(pid)), "the child")
+    wait_until(lambda: any(is_running(child, "sleep") for child in children_of(pid)), "the child")
     looking = look()
     os.write(write_end, b"\n\n")
     os.kill(pid, signal.SIGKILL)
