@@ -12,7 +12,7 @@ run() {
     ((failed == 0)) && failed=$code
 }
 
-run -m 'side_by_side and not slow' --numprocesses 2 --dist loadfile "$@"
-run -m 'in_pairs and not slow' --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"
-run -m 'not side_by_side and not in_pairs and not slow' "$@"
+run --phase side-by-side --numprocesses 2 --dist loadfile "$@"
+run --phase in-pairs --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"
+run --phase alone "$@"
 exit "$failed"

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, get_args
 
 import pytest
 from databases import database_url, migrated_database, migrated_file, postgres, store_url
@@ -20,15 +21,15 @@ SIDE_BY_SIDE = frozenset({
 })
 """Folders whose tests mind nothing that runs beside them: `make test` runs them two at a time."""
 IN_PAIRS = (
-    "image", "adversary", "attacks", "packaging/test_install.py", "lab/test_attacks.py", "falco_attacks", "constructs",
-    "lists", "watch", "enrolment", "fuzz", "lab/test_task.py",
+    "image", "adversary", "attacks", "packaging/test_install.py", "network", "lab/test_attacks.py", "falco_attacks",
+    "constructs/test_deployed.py", "lists/test_lab.py", "watch", "enrolment/test_lab.py", "attach", "fuzz",
+    "lab/test_task.py", "reads",
 )
 # fmt: on
-"""Folders and files whose tests have a task of their own, mostly wait, and hold nobody to a fraction of a second, those
-that take longest first: two go at once, with nothing else beside them. Those of one entry follow each other, so that
-they share what is made once."""
-ALONE = ("lab", "slow")
-"""Marks of tests that mind more than those beside them, in whatever folder."""
+"""Folders and files whose tests have a task or namespaces of their own, mostly wait, and hold nobody to a fraction of
+a second, those that take longest first: two go at once, with nothing else beside them. Those of one entry follow each
+other in one process, so that they share what is made once."""
+Phase = Literal["side-by-side", "in-pairs", "alone"]
 EXCUSED = ("shared data", "no accelerator")
 """Reasons that begin so are of the machine's kind, not of a missing install step."""
 
@@ -82,6 +83,25 @@ def entry_of(path: Path) -> str:
     return next((entry for entry in IN_PAIRS if place.is_relative_to(entry)), "")
 
 
+def phase_of(path: Path) -> Phase:
+    """When `make test` runs the tests of a file: what is in neither list runs alone."""
+    if entry_of(path):
+        return "in-pairs"
+    return "side-by-side" if path.relative_to(Path(__file__).parent).parts[0] in SIDE_BY_SIDE else "alone"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--phase` runs one part of what `make test` runs."""
+    parser.addoption("--phase", choices=get_args(Phase), help="only the tests that run so in `make test`")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the files of other phases unread."""
+    phase = config.getoption("phase")
+    is_other = phase and collection_path.suffix == ".py" and phase_of(collection_path) != phase
+    return True if is_other else None
+
+
 class ByEntry(LoadFileScheduling):  # type: ignore[misc]  # it has no types
     """Tests of a file follow each other in one process, and so do those of an entry of IN_PAIRS."""
 
@@ -95,13 +115,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByEntry:
     return ByEntry(config, log)
 
 
-@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what may run beside other tests by where it is; what goes in pairs comes in the order of its list."""
-    for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        if folder in SIDE_BY_SIDE and not any(item.get_closest_marker(mark) for mark in ALONE):
-            item.add_marker("side_by_side")
-        elif entry_of(item.path):
-            item.add_marker("in_pairs")
+    """Have what goes in pairs begin in the order of its list."""
     items.sort(key=lambda item: (*IN_PAIRS, "").index(entry_of(item.path)))
