@@ -1,11 +1,18 @@
 #!/usr/bin/env bash
-# Every test, in two runs: those that mind no neighbour two at a time, then the others one by one. Both are always made;
-# the exit code is that of the first that failed. Arguments go to both.
+# Every test, in three runs: those that mind no neighbour two at a time, those that mostly wait in pairs, then the others
+# one by one. All are always made; the exit code is that of the first that failed. Arguments go to each.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
-"$python" -m pytest -m 'side_by_side and not slow' --numprocesses 2 --dist loadfile "$@"
-beside=$?
-"$python" -m pytest -m 'not side_by_side and not slow' "$@"
-alone=$?
-exit $((beside != 0 ? beside : alone))
+failed=0
+
+run() {
+    "$python" -m pytest "$@"
+    local code=$?
+    ((failed == 0)) && failed=$code
+}
+
+run --phase side-by-side --numprocesses 2 --dist loadfile "$@"
+run --phase in-pairs --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"
+run --phase alone "$@"
+exit "$failed"

@@ -64,7 +64,7 @@ def test_nothing_is_readable_where_the_guarded_program_was_there_first():
     with Task(replace(guarded_task(main, token=TOKEN), late_sidecar=True)) as task:
         assert task.main is not None
         task.main.read_until(b"prying")
-        assert task.wait_ready(timeout_s=20.0)
+        assert task.wait_ready(timeout_s=30.0)
         wait_until_rounds(task, 3)
         told = finish(task.main)
     assert sum("outrider" in name for name in told["met"].values()) >= 3, told["met"]

@@ -31,18 +31,21 @@ def test_starts_programs_and_ends_are_told():
     thread = threading.Thread(target=sensor.run, args=(events.append, stop))
     thread.start()
     try:
-        child = subprocess.Popen(["/bin/sh", "-c", "read _; exec sleep 0.3"], stdin=subprocess.PIPE)
+        child = subprocess.Popen(["/bin/sh", "-c", "read _; exec cat"], stdin=subprocess.PIPE)
 
         def programs():
             return [each for each in events if isinstance(each, ProcessExecuted) and each.process.pid == child.pid]
 
         wait_for(lambda: any(each.exe.ino == os.stat("/bin/sh").st_ino for each in programs()))
-        child.communicate(b"\n")
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        wait_for(lambda: any(each.argv == ("cat",) for each in programs()))
+        child.communicate()
         wait_for(lambda: any(isinstance(each, ProcessExited) and each.process.pid == child.pid for each in events))
     finally:
         stop.set()
         thread.join(10)
-    assert programs()[-1].argv == ("sleep", "0.3")
+    assert programs()[-1].argv == ("cat",)
     assert {each.sensor for each in programs()} == {"poll"}
     [start] = [each for each in events if isinstance(each, ProcessStarted) and each.process.pid == child.pid]
     assert start.parent.pid == os.getpid()

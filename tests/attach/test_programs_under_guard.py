@@ -248,13 +248,28 @@ def test_a_child_that_hides_from_the_tracer_is_found(run, compile_c):
     program = compile_c(r"""
         #define _GNU_SOURCE
         #include <sched.h>
+        #include <stdlib.h>
         #include <signal.h>
+        #include <stdio.h>
+        #include <string.h>
         #include <unistd.h>
         #include <sys/syscall.h>
         #include <sys/wait.h>
+        static int is_traced() {
+            char line[200];
+            FILE *file = fopen("/proc/self/status", "r");
+            int found = 0;
+            while (fgets(line, sizeof line, file))
+                if (!strncmp(line, "TracerPid:", 10)) found = atoi(line + 10);
+            fclose(file);
+            return found;
+        }
         int main() {
             long pid = syscall(SYS_clone, CLONE_UNTRACED | SIGCHLD, 0, 0, 0, 0);
-            if (!pid) { usleep(300000); execl("/bin/sleep", "sleep", "0.2", (char *)0); _exit(1); }
+            if (!pid) {
+                for (int i = 0; i < 3000 && !is_traced(); i++) usleep(10000);
+                execl("/bin/sleep", "sleep", "0.2", (char *)0); _exit(1);
+            }
             int status; waitpid(pid, &status, 0); return WEXITSTATUS(status);
         }
     """)

@@ -2,7 +2,8 @@
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from msgspec.structs import replace
@@ -15,18 +16,20 @@ pytestmark = pytest.mark.lab
 
 NEW_BINARY = "Execution:Runtime/NewBinaryExecuted"
 NEW_LIBRARY = "Execution:Runtime/NewLibraryLoaded"
+FOUND_WITHIN_S = 20.0
 ATTACK = "cp /bin/sleep /tmp/{0} && /tmp/{0} 0.1"
 UNTRACED = """
-import ctypes, os, platform, time
+import ctypes, os, platform, sys
 number = {"x86_64": 56, "aarch64": 220}[platform.machine()]
 CLONE_UNTRACED, SIGCHLD = 0x00800000, 17
 pid = ctypes.CDLL(None).syscall(number, CLONE_UNTRACED | SIGCHLD, 0, 0, 0, 0)
 if not pid:
-    time.sleep(0.6)
+    sys.stdin.read()
     os._exit(0)
-print(pid, flush=True)
+print(f"pid={pid}", flush=True)
 os.waitpid(pid, 0)
 """
+"""The hidden child ends when standard input does."""
 
 
 def settings(*others: ContainerSettings, **environment: str) -> TaskSettings:
@@ -37,7 +40,18 @@ def settings(*others: ContainerSettings, **environment: str) -> TaskSettings:
 
 def found(task: Task, wanted: Callable[[Finding], bool]) -> list[Finding]:
     """The findings that are wanted, waited for."""
-    return [f for f in task.findings(lambda all_: any(map(wanted, all_)), timeout_s=6.0) if wanted(f)]
+    return [f for f in task.findings(lambda all_: any(map(wanted, all_)), timeout_s=FOUND_WITHIN_S) if wanted(f)]
+
+
+@contextmanager
+def lasting(task: Task, command: str, *, container: str = MAIN) -> Iterator[None]:
+    """Something goes on in a container for as long as the block: who looks now and then is to come to see it."""
+    argv = ["/bin/sh", "-c", f"({command}) & read -r _; kill -9 $!"]
+    process = task.popen(argv) if container == MAIN else task.exec_popen(argv, container=container)
+    try:
+        yield
+    finally:
+        process.communicate(b"\n")
 
 
 def program(name: str) -> Callable[[Finding], bool]:
@@ -87,19 +101,25 @@ def test_a_late_sidecar_judges_what_it_finds():
 
 def test_a_process_that_hides_from_tracing_is_told(task):
     """CLONE_UNTRACED makes a child that no tracer gets: the pid watermark finds it, and nothing ordinary does so."""
-    pid = int(task.run([sys.executable, "-c", UNTRACED]).stdout)
+    process = task.popen([sys.executable, "-c", UNTRACED])
+    pid = int(process.read_line(b"pid="))
     (finding,) = found(task, lambda f: f.type == "Outrider:Integrity/UntracedChild")
+    assert process.communicate().returncode == 0
     assert finding.process is not None
     assert finding.process.pid == pid
 
 
 def test_a_preload_for_all_is_told(task):
     """A library named in /etc/ld.so.preload is told of when the next program starts."""
-    task.run(
+    preload = (
         'cp -L "$(ldconfig -p | sed -n "s/.*libz.so.1 .*=> //p" | head -n 1)" /usr/lib/evil.so;'
-        " echo /usr/lib/evil.so > /etc/ld.so.preload; sleep 0.3; /bin/true; sleep 0.1; rm /etc/ld.so.preload"
+        " echo /usr/lib/evil.so > /etc/ld.so.preload; exec sleep 60"
     )
-    assert found(task, lambda f: f.type == NEW_LIBRARY and f.evidence["library.path"] == "/usr/lib/evil.so")
+    try:
+        with lasting(task, preload):
+            assert found(task, lambda f: f.type == NEW_LIBRARY and f.evidence["library.path"] == "/usr/lib/evil.so")
+    finally:
+        task.run("rm /etc/ld.so.preload")
 
 
 @pytest.mark.parametrize("tool", [["strace", "-f", "-o", "/dev/null"], ["gdb", "-q", "-batch", "-ex", "run", "--args"]])
@@ -108,9 +128,10 @@ def test_a_debugger_works_and_what_it_runs_is_still_seen(task, tool):
     if shutil.which(tool[0]) is None:
         pytest.skip(f"{tool[0]} is not installed")
     name = f"under-{tool[0]}"
-    done = task.run(f"cp /bin/sleep /tmp/{name} && {' '.join(tool)} /tmp/{name} 0.5")
+    done = task.run(f"cp /bin/sleep /tmp/{name} && {' '.join(tool)} /tmp/{name} 0.1")
     assert done.returncode == 0, done.stderr
-    assert found(task, program(name))
+    with lasting(task, f"exec {' '.join(tool)} /tmp/{name} 60"):
+        assert found(task, program(name))
 
 
 def test_health_is_asked_by_exec(task):
@@ -122,8 +143,8 @@ def test_health_is_asked_by_exec(task):
 
 def test_without_tracing_polling_still_finds_what_lasts():
     """Tracing off altogether: programs that live longer than a poll are judged, and the log says who looks."""
-    with Task(settings(OUTRIDER_ATTACH="off")) as task:
-        task.run("cp /bin/sleep /tmp/polled && /tmp/polled 0.5")
+    copied = "cp /bin/sleep /tmp/polled && exec /tmp/polled 60"
+    with Task(settings(OUTRIDER_ATTACH="off")) as task, lasting(task, copied):
         assert found(task, program("polled"))
 
 
@@ -134,7 +155,7 @@ def test_a_container_that_is_left_untraced_is_polled():
         status = "grep TracerPid /proc/self/status"
         assert task.exec(["/bin/sh", "-c", status], container="worker").stdout.split() == [b"TracerPid:", b"0"]
         assert task.run(status).stdout.split()[1] != b"0"
-        task.exec(["/bin/sh", "-c", "cp /bin/sleep /tmp/loose && /tmp/loose 0.5"], container="worker")
-        (finding,) = found(task, program("loose"))
+        with lasting(task, "cp /bin/sleep /tmp/loose && exec /tmp/loose 60", container="worker"):
+            (finding,) = found(task, program("loose"))
         assert finding.container is not None
         assert finding.container.name == "worker"

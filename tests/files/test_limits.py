@@ -3,10 +3,46 @@
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from outrider_sidecar.sensors.files.watching import Watching
+
 STORM = 20_000
+DEADLINE_S = 30.0
+
+
+class Turns:
+    """The loop of a sensor that is started now stands still until it is told to go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._may_turn, self._holds = threading.Event(), threading.Event()
+        self._until: Callable[[], bool] = lambda: False
+        take_turn = Watching._turn
+
+        def take_turn_and_hold(watching: Watching) -> bool:
+            self._may_turn.wait(DEADLINE_S)
+            has_more = take_turn(watching)
+            if not self._holds.is_set() and self._until():
+                self._may_turn.clear()
+                self._holds.set()
+            return has_more
+
+        monkeypatch.setattr(Watching, "_turn", take_turn_and_hold)
+
+    def go_on_until(self, condition: Callable[[], bool]) -> None:
+        """Let the loop take turns; it stands still after the one at whose end the condition holds."""
+        self._until = condition
+        self._may_turn.set()
+        assert self._holds.wait(DEADLINE_S)
+
+    def go_on(self) -> None:
+        """For good."""
+        self._may_turn.set()
 
 
 def test_of_a_storm_of_creations_all_are_seen_or_the_loss_is_told(guarded):
@@ -121,25 +157,25 @@ def test_a_huge_tree_starves_no_other_and_loses_its_deepest_first(container, wat
     assert any(seen.sensor.watched_since(container.mnt_ns, path) is None for path in deepest)
 
 
-def test_places_are_watched_before_what_lies_below_any(container, watch):
+def test_places_are_watched_before_what_lies_below_any(container, watch, monkeypatch):
     """`important_done` becomes true while directories still wait, and the program directories are watched then."""
     for count in range(3_000):
         container.path(f"/root/d{count}").mkdir()
+    turns = Turns(monkeypatch)
     seen = watch()
     seen.sensor.add_root(container.mnt_ns, container.pid, baseline_ns=time.time_ns())
     assert not seen.sensor.important_done()
-    deadline = time.monotonic() + 10
-    while not seen.sensor.important_done():
-        assert time.monotonic() < deadline
+    turns.go_on_until(seen.sensor.important_done)
     left = seen.sensor.left
     assert seen.sensor.watched_since(container.mnt_ns, "/usr/bin") is not None
     assert seen.sensor.watched_since(container.mnt_ns, "/etc") is not None
     assert left > 500 and not seen.sensor.settled()
+    turns.go_on()
     seen.settle()
     assert seen.sensor.left == 0
 
 
-def test_an_earlier_baseline_during_the_scan_makes_nothing_found_that_did_not_change(container, watch):
+def test_an_earlier_baseline_during_the_scan_makes_nothing_found_that_did_not_change(container, watch, monkeypatch):
     """The container's name arrives while it is scanned: directories in line stay there, and their files are old."""
     for count in range(1_000):
         container.path(f"/usr/lib/d{count}/e").mkdir(parents=True)
@@ -149,12 +185,12 @@ def test_an_earlier_baseline_during_the_scan_makes_nothing_found_that_did_not_ch
     time.sleep(0.03)
     container.path("/usr/lib/d999/e/late").write_text("#!/bin/sh\n")
     time.sleep(0.03)
+    turns = Turns(monkeypatch)
     seen = watch()
     seen.sensor.add_root(container.mnt_ns, container.pid, baseline_ns=time.time_ns())
-    deadline = time.monotonic() + 10
-    while seen.sensor.left < 500:
-        assert time.monotonic() < deadline
+    turns.go_on_until(lambda: seen.sensor.left >= 500)
     seen.sensor.add_root(container.mnt_ns, container.pid, baseline_ns=baseline_ns)
+    turns.go_on()
     seen.settle()
     assert [event.file.path for event in seen.changes if event.kind == "script"] == ["/usr/lib/d999/e/late"]
     assert seen.sensor.watched_since(container.mnt_ns, "/usr/lib/d0/e") is not None

@@ -1,4 +1,4 @@
-"""Real containers in small, and a lookout over them."""
+"""Real containers in small, a lookout over them, and a watch over their files."""
 
 import os
 import signal
@@ -11,15 +11,17 @@ from pathlib import Path
 import msgpack
 import pytest
 from msgspec.msgpack import decode
+from overlays import Overlay, Watch, make_image, watching
 
 from outrider_lab.enclosure import Enclosure, own_cgroup
 from outrider_sidecar.heartbeat import Heartbeat, Slot
 from outrider_sidecar.linux import prctl
 from outrider_sidecar.sensors.attach import make_event_pipe
 from outrider_sidecar.sensors.host import LookoutOptions, probe_connector, run_lookout
-from outrider_wire.events import Event, ProcessExecuted
+from outrider_wire.events import Event, FilesWatched, ProcessExecuted
 
 DEADLINE_S = 30.0
+QUIETLY = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
 OURS = f"outrider-test-{os.getpid()}"
 
 
@@ -28,6 +30,13 @@ def wait_until(condition: Callable[[], object], what: str = "the condition") -> 
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not come"
         time.sleep(0.005)
+
+
+def is_running(pid: int, name: str) -> bool:
+    """Whether a process has started a program and waits in it. Its exec is over then, and the kernel has told of it:
+    /proc shows the new program a moment before that."""
+    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return os.readlink(f"/proc/{pid}/exe").endswith(f"/{name}") and state == "S"
 
 
 class Looking:
@@ -60,6 +69,16 @@ class Looking:
     def executed(self, name: str, mnt_ns: int = 0) -> list[ProcessExecuted]:
         """Execs of a program by the last part of its path."""
         return [event for event in self.of(ProcessExecuted, mnt_ns) if event.exe.path.rpartition("/")[2] == name]
+
+    def wait_for_marks(self, mnt_ns: int) -> None:
+        """Wait until a container's files are watched: who opens a file there is known from then on."""
+
+        def is_watched() -> bool:
+            # what the watch has to say is told with the next thing that happens
+            os.waitpid(os.posix_spawn("/usr/bin/id", ["id", "-u"], {}, file_actions=QUIETLY), 0)
+            return bool(self.of(FilesWatched, mnt_ns))
+
+        wait_until(is_watched, "the marks")
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Stop the lookout; its wait status. All events are there afterwards."""
@@ -132,3 +151,24 @@ def look(connector: None) -> Iterator[Callable[..., Looking]]:
     for each in started:
         if each.pid:
             each.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., Overlay]]:
+    """Makes containers, and ends them."""
+    made: list[Overlay] = []
+    image = make_image(tmp_path / "image")
+
+    def make_one(*volumes: Path, layers: str = "plain", lower: Path = image) -> Overlay:
+        made.append(Overlay(tmp_path / f"c{len(made)}", *volumes, layers=layers, lower=str(lower)))
+        return made[-1]
+
+    yield make_one
+    for container in made:
+        container.stop()
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    with watching() as made:
+        yield made

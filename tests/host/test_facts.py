@@ -12,6 +12,8 @@ from outrider_sidecar.linux.execfacts import FactReader
 from outrider_sidecar.sensors.host.facts import Match, Opened, complete, grade_of, is_one_start, match_opened
 from outrider_wire.events import Descriptor, FileFacts, ProcessExecuted, ProcessId, SocketFacts
 
+from .conftest import is_running, wait_until
+
 WHO = ProcessId(7, 100)
 LOADER = FileFacts("/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2")
 TRUE = FileFacts("/usr/bin/true", mode=0o100755)
@@ -152,6 +154,8 @@ def test_what_ends_while_its_sockets_are_asked_for_is_known_whole() -> None:
     facts = SocketFacts(os.fstat(theirs.fileno()).st_ino, "tcp", "192.0.2.1", 1, "192.0.2.2", 2, "ESTABLISHED")
     asked: list[list[int]] = []
     with subprocess.Popen(["sleep", "100"], stdin=theirs) as process:
+        # its arguments come a moment after its descriptors were closed, which is what Popen waits for
+        wait_until(lambda: is_running(process.pid, "sleep"), "the program")
 
         def find(_inodes: Iterable[int], pids: Iterable[int]) -> dict[int, SocketFacts]:
             asked.append(list(pids))

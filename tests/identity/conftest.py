@@ -40,7 +40,7 @@ class Hosted(SimpleNamespace):
     tree: ProcessTree
     intake: Intake
 
-    def work(self, chore: Callable[[object], None], until: Callable[[], bool], *, within_s: float = 5.0) -> None:
+    def work(self, chore: Callable[[object], None], until: Callable[[], bool], *, within_s: float = 20.0) -> None:
         """Call the chore and run errands until something holds."""
         deadline = time.monotonic() + within_s
         while not until():

@@ -44,17 +44,16 @@ def test_who_ended_long_ago_is_forgotten_by_all(agent, hosted):
     assert (hosted.forgotten, hosted.containers.all()) == ([ended], [living])
 
 
-def test_a_new_container_is_asked_for_at_once(agent, hosted):
+def test_a_new_container_is_asked_for_at_once(agent, hosted, monkeypatch):
     """Though the last asking was long ago and the next was far away."""
+    monkeypatch.setattr(hostnaming, "WAITS_S", (0.0, 0.01, 0.01, 3600.0))
     naming = HostNaming(agent.uri)
     agent.answer["/v1/tasks"] = {"Tasks": []}
     stray = meet(hosted, 1, f"0::/docker/{IDS['stray']}")
-    hosted.work(naming.chore, lambda: naming._tries > 4)
+    hosted.work(naming.chore, lambda: naming._tries > 2)
     agent.answer["/v1/tasks"] = TASKS
     app = meet(hosted, 2, f"0::/ecs/{WEB}/{IDS['app']}")
-    began = time.monotonic()
     hosted.work(naming.chore, lambda: app.name)
-    assert time.monotonic() - began < 0.3
     assert stray.name == ""
 
 
@@ -93,16 +92,15 @@ def test_an_agent_that_hangs_keeps_nobody_waiting(agent, hosted):
     agent.answer["/v1/metadata"] = "hang"
     naming = HostNaming(agent.uri)
     meet(hosted, 1, f"0::/ecs/{WEB}/{IDS['app']}")
-    slowest = 0.0
+    chores = 0
 
     def chore(guard):
-        nonlocal slowest
-        began = time.monotonic()
+        nonlocal chores
         naming.chore(guard)
-        slowest = max(slowest, time.monotonic() - began)
+        chores += not naming.error  # it came back, and the asking had not ended
 
     hosted.work(chore, lambda: naming.error)
-    assert slowest < 0.2
+    assert chores > 1
 
 
 def test_askings_grow_rarer_while_somebody_stays_nameless(agent, hosted, monkeypatch):

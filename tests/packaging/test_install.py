@@ -15,6 +15,8 @@ import pytest
 from outrider_cdk.limits import machine_memory_bytes
 from outrider_cdk.unit import systemd_unit
 
+pytestmark = pytest.mark.timeout(400)
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "packaging" / "install.sh"
 USER_DATA = ROOT / "packaging" / "user-data.sh"
@@ -59,7 +61,7 @@ def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         env={**kept, "PIP_NO_INDEX": "1", **environment},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=300,
     )
 
 

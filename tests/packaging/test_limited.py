@@ -16,7 +16,7 @@ from outrider_lab.host.settings import HostSettings, HostTaskSettings
 from outrider_lab.needs import check_needs
 from outrider_wire.errors import Unavailable
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
 CGROUPS = Path("/sys/fs/cgroup")
 NAME = f"outrider-test-limits-{os.getpid()}"
@@ -81,7 +81,7 @@ def limited() -> Iterator[Limited]:
 def test_it_guards_within_a_small_machines_limits(limited: Limited) -> None:
     """A tenth of two CPUs and 128 MB: it is held back, nothing of it is killed, and an attack after 300 starts of
     programs is caught, also one that is over at once."""
-    settings = HostSettings(command=limited.command(), tasks=(HostTaskSettings(),), ready_timeout_s=50)
+    settings = HostSettings(command=limited.command(), tasks=(HostTaskSettings(),), ready_timeout_s=120)
     with HostLab(settings) as lab:
         assert lab.ready, lab.log()[-3000:]
         busy = "i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done"
@@ -92,7 +92,7 @@ def test_it_guards_within_a_small_machines_limits(limited: Limited) -> None:
         assert limited.killed() == 0
         again = lab.tasks[0].run("sleep 2; cp /bin/sleep /tmp/outrider-test-slow && /tmp/outrider-test-slow 1")
         assert again.returncode == 0
-        found = lab.findings(lambda found: any(one.type == kind for one in found), timeout_s=40)
+        found = lab.findings(lambda found: any(one.type == kind for one in found), timeout_s=80)
         assert kind in [one.type for one in found], lab.log()[-3000:]
         named = [one.process.exe for one in found if one.process is not None]
         assert "/tmp/outrider-test-new" in named, ([one.description for one in found], lab.log()[-3000:])

@@ -29,6 +29,7 @@ class Supervised:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            process_group=0,  # a job of its own, as a shell makes one: in an orphaned group SIGTSTP would do nothing
         )
 
     def pids(self, name: str) -> list[int]:

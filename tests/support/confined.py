@@ -200,7 +200,7 @@ def in_daemon_task() -> Iterator[InDaemonTask]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def wait_ready(way: Way, *, timeout_s: float = 30.0) -> dict[str, Any]:
+def wait_ready(way: Way, *, timeout_s: float = 60.0) -> dict[str, Any]:
     """What the process says of itself once it sees."""
     path = way.journal / "ready"
     try:

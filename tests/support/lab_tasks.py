@@ -26,7 +26,7 @@ def lab_machine() -> None:
         pytest.skip(f"no lab here: {unavailable}")
 
 
-def wait_until(holds: Callable[[], bool], *, timeout_s: float = 10.0, what: str = "the condition") -> None:
+def wait_until(holds: Callable[[], bool], *, timeout_s: float = 30.0, what: str = "the condition") -> None:
     """Wait until a condition holds. Raises AssertionError when the time is up."""
     deadline = time.monotonic() + timeout_s
     while not holds():
@@ -36,7 +36,8 @@ def wait_until(holds: Callable[[], bool], *, timeout_s: float = 10.0, what: str 
 
 def task_pids(task: Task) -> list[int]:
     """The sidecar's processes as the task knows them, once all are there and it says that it sees."""
-    wait_until(lambda: task.wait_ready(timeout_s=0.0) and len(task.processes(SIDECAR)) == PROCESSES, what="the sidecar")
+    # in this order: what the one before said of itself is taken away before the next is started
+    wait_until(lambda: len(task.processes(SIDECAR)) == PROCESSES and task.wait_ready(timeout_s=0.0), what="the sidecar")
     return [process.task_pid for process in task.processes(SIDECAR)]
 
 

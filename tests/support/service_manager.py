@@ -34,7 +34,7 @@ find "/sys/fs/cgroup/$1" -depth -type d -exec rmdir {} ';'
 """
 
 
-def wait_until(done: Callable[[], bool], *, timeout_s: float = 15.0, what: str = "it") -> None:
+def wait_until(done: Callable[[], bool], *, timeout_s: float = 60.0, what: str = "it") -> None:
     """Look every 20 ms; AssertionError when it is not so in time."""
     deadline_s = time.monotonic() + timeout_s
     while not done():

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,10 @@ import pytest
 OUTRIDER = [sys.executable, "-m", "outrider_cli.main", "watch"]
 WITHOUT_PRIVILEGE = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"]
 """Leaves no capability at all, as an ordinary user has none; the user id stays, so that files can be read."""
+
+FOUND_WITHIN_S = 30.0
+UNTIL_FOUND = "n=0; until [ -s {found} ] || [ $n -gt 600 ]; do sleep 0.05; n=$((n+1)); done"
+"""Shell: wait until a finding is written down."""
 
 MEMFD = """
 import os
@@ -24,21 +29,31 @@ os.execve(f"/proc/self/fd/{fd}", ["true"], {})
 """
 
 
+def found_in(tmp_path: Path) -> Path:
+    """Where findings are written down, each as soon as it is found."""
+    return tmp_path / "findings.json"
+
+
 def watch(tmp_path: Path, *command: str, options=(), privileged: bool = False) -> tuple[int, list[dict], str]:
     """Exit code, findings and what was said on standard error."""
     if not privileged and shutil.which("setpriv") is None:
         pytest.skip("setpriv (util-linux) is not installed")
-    found = tmp_path / "findings.json"
+    found = found_in(tmp_path)
     before = [] if privileged else WITHOUT_PRIVILEGE
     done = subprocess.run(
         [*before, *OUTRIDER, "--json", str(found), *options, "--", *command],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=90,
         stdin=subprocess.DEVNULL,
     )
     findings = [json.loads(line) for line in found.read_text().splitlines()] if found.exists() else []
     return done.returncode, findings, done.stderr
+
+
+def is_found(tmp_path: Path) -> bool:
+    path = found_in(tmp_path)
+    return path.exists() and path.stat().st_size > 0
 
 
 def types(findings: list[dict]) -> list[str]:
@@ -46,16 +61,20 @@ def types(findings: list[dict]) -> list[str]:
 
 
 @pytest.fixture
-def attacker():
-    """Somebody who waits on loopback for a shell, and types two commands."""
+def attacker(tmp_path):
+    """Somebody who waits on loopback for a shell, types a command, and leaves when he was found."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
             peer, _ = server.accept()
             with peer:
-                peer.sendall(b"id; sleep 0.3; exit\n")
+                peer.sendall(b"id\n")
+                deadline_s = time.monotonic() + FOUND_WITHIN_S
+                while not is_found(tmp_path) and time.monotonic() < deadline_s:
+                    time.sleep(0.02)
+                peer.sendall(b"exit\n")
                 peer.settimeout(1.0)
-                with contextlib.suppress(TimeoutError):
+                with contextlib.suppress(TimeoutError):  # a relay stays until its peer goes
                     while peer.recv(4096):
                         pass
 
@@ -116,7 +135,8 @@ def test_a_new_binary_is_found(tmp_path):
 def test_a_new_library_is_found(tmp_path):
     """A shared object copied and preloaded is found."""
     library = next(Path("/lib").glob("*/libz.so.1"), None) or next(Path("/usr/lib").glob("*/libz.so.1"))
-    script = f"cp -L {library} {tmp_path}/z.so; LD_PRELOAD={tmp_path}/z.so sleep 0.2"
+    until = UNTIL_FOUND.format(found=found_in(tmp_path))
+    script = f"cp -L {library} {tmp_path}/z.so && LD_PRELOAD={tmp_path}/z.so sleep 60 & {until}; kill $!"
     _, findings, _ = watch(tmp_path, "sh", "-c", script)
     assert types(findings) == ["Execution:Runtime/NewLibraryLoaded"]
     assert findings[0]["evidence"]["library.path"] == f"{tmp_path}/z.so"

@@ -1,4 +1,4 @@
-"""Starts programs one after another, several at a time, and checks the exit status and the output of each.
+"""Starts programs one after another, as many at a time as its argument says, and checks what each said and its end.
 
 Prints `spawning`, goes on until standard input ends, then prints one JSON object: how many there were, what was
 wrong, and the longest that any took from its start to its end, in milliseconds.
@@ -7,10 +7,11 @@ wrong, and the longest that any took from its start to its end, in milliseconds.
 import json
 import select
 import subprocess
+import sys
 import threading
 import time
 
-WORKERS = 2
+WORKERS = int(sys.argv[1])
 count = [0] * WORKERS
 longest_ms = [0.0] * WORKERS
 wrong: list[str] = []
