@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from outrider_cdk.managed import MANAGED_TAG
 from outrider_cdk.rewriting.casing import edits_to_template, path_to_template, to_api
 from outrider_cdk.rewriting.problems import Path, Problem, error, note, warning
 from outrider_cdk.rewriting.shapes import is_intrinsic
 from outrider_cdk.templates.cloudformation_services import judged_by_services
-from outrider_cdk.templates.plan import MANAGED_TAG, Draft, Plan, Target, Wish, at, below, rewrite
+from outrider_cdk.templates.plan import Draft, Plan, Target, Wish, at, below, rewrite
 
 DEFINITION: Final = "AWS::ECS::TaskDefinition"
 STACK: Final = "AWS::CloudFormation::Stack"
