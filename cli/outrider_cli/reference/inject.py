@@ -20,7 +20,8 @@ gives the file back that there was. [deploy.md](deploy.md) is the page to begin 
 _SOURCES = """
 | source | what becomes of it |
 | --- | --- |
-| a task definition | JSON or YAML, as `register-task-definition` takes it or `describe-task-definition` prints it |
+| a task definition | JSON or YAML, as `register-task-definition` takes it or `describe-task-definition` prints it; \
+with the tag `OutriderManaged=false` among its `tags` it is left alone |
 | a CloudFormation template | every `AWS::ECS::TaskDefinition`, in `Fn::ForEach` too, but for those with the tag \
 `OutriderManaged=false`; services, task sets, rules and schedules in the template are \
 looked at (platform version, ECS Exec) |
