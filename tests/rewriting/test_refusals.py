@@ -41,7 +41,7 @@ def variable(name: str, value: str) -> Json:
 C0 = "containerDefinitions[0]"
 ADD = f"{C0}.linuxParameters.capabilities.add[0]"
 NONE = {"Ref": "AWS::NoValue"}
-CHOSEN = {"Fn::If": ["Large", {"Ref": "One"}, {"Ref": "Other"}]}
+CHOSEN = {"Fn::FindInMap": ["Sizes", {"Ref": "Stage"}, "Large"]}
 ROUTER = container("router", firelensConfiguration={"type": "fluentbit"})
 
 REFUSED: list[tuple[str, str, Any, GuardOptions]] = [

@@ -23,7 +23,7 @@ from aws_cdk import IStableStringProducer, Lazy, Stack
 from aws_cdk import aws_ecs as ecs
 
 from outrider_cdk.rewriting import Append, Edit, Insert, Replace
-from outrider_cdk.rewriting.casing import edits_to_template
+from outrider_cdk.rewriting.casing import edits_to_template, to_api
 from outrider_cdk.rewriting.shapes import as_list, is_intrinsic
 
 Json = dict[str, Any]
@@ -95,7 +95,8 @@ class Moment:
     def produce(self) -> str | None:
         """Called by CDK when it resolves the resource."""
         properties = {**self._definition._cfn_properties, "pidMode": self._pid_mode}
-        resolved = {key: value for key, value in self._stack.resolve(properties).items() if value is not None}
+        known = to_api(self._stack.resolve(properties))  # within Fn::If, CDK leaves CloudFormation's names
+        resolved = {key: value for key, value in known.items() if value is not None}
         return self._then(resolved, Tokens(self._stack)) or self._pid_mode
 
 
