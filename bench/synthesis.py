@@ -2,7 +2,8 @@
 
 What somebody waits for is the whole program, as `cdk synth` starts it: a process of its own for each run, in turns, by
 the processor time of Python and Node.js. The times within one process that has everything loaded are given as well, and
-those with an Aspect that does nothing: each construct that a Python Aspect visits is a call from Node.js and back.
+those with an Aspect that does nothing: each construct that a Python Aspect visits is a call from Node.js and back
+(ours is made of one that walks there, and is called for what has tags).
 
     python -m bench.synthesis --json
 """

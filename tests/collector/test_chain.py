@@ -89,9 +89,7 @@ def test_a_late_batch_must_fit_both_its_neighbours(speaker: Any, finding: Callab
     assert keeper.hear(forger.say(finding("x")).data) == ("new", ["BrokenChain"])
 
 
-def test_a_fuller_copy_completes_a_shed_one(
-    speaker: Any, finding: Callable[..., Finding], event: Event
-) -> None:
+def test_a_fuller_copy_completes_a_shed_one(speaker: Any, finding: Callable[..., Finding], event: Event) -> None:
     """Who strips a batch and sends it first does not keep the findings from being read."""
     one = speaker()
     keeper = Keeper(one.agent())

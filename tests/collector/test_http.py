@@ -106,9 +106,7 @@ def test_a_slow_body_is_given_up(collector: Any, undisturbed: Any) -> None:
         assert b"slow-body" in b"".join(iter(lambda: raw.recv(4096), b""))
 
 
-def test_a_replay_is_known_and_a_fork_refused(
-    collector: Any, speaker: Any, finding: Callable[..., Finding]
-) -> None:
+def test_a_replay_is_known_and_a_fork_refused(collector: Any, speaker: Any, finding: Callable[..., Finding]) -> None:
     """The same batch again is a duplicate; another under its number is 409 and a finding."""
     one = speaker()
     collector.enrol(one.request())
@@ -167,9 +165,7 @@ def test_unknown_places_are_refused_in_the_same_shape(collector: Any) -> None:
     assert collector.ask("DELETE", "/v1/batches")[1]["code"] == "method-not-allowed"
 
 
-def test_hostile_text_is_given_back_as_it_came(
-    collector: Any, speaker: Any, finding: Callable[..., Finding]
-) -> None:
+def test_hostile_text_is_given_back_as_it_came(collector: Any, speaker: Any, finding: Callable[..., Finding]) -> None:
     """SQL, HTML, NUL and every odd character are data."""
     text = "'; DROP TABLE findings; --<script>\x00\u202e😀\\xff"
     one = speaker()

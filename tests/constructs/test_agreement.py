@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import aws_cdk as cdk
 import cdk_apps
+import pytest
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_ecs_patterns as patterns
 from aws_cdk import aws_logs as logs
@@ -83,3 +85,32 @@ def test_a_second_way_changes_nothing() -> None:
     assert {each.outcome for each in plan.targets} == {"unchanged"}
     assert plan.edits == ()
     assert all(to_api(each["Properties"]) for each in template["Resources"].values() if each["Type"] == DEFINITION)
+
+
+@pytest.mark.parametrize("privileged", [False, True])
+def test_a_container_behind_a_condition_is_judged_alike(*, privileged: bool) -> None:
+    """With CloudFormation's names, as CDK leaves them there: guarded, or an error at the branch."""
+    stack = new_stack()
+    debug = {"Name": "debug", "Image": "debug:1", "Privileged": privileged}
+    cdk.CfnCondition(stack, "Debug", expression=cdk.Fn.condition_equals("a", "b"))
+    ecs.CfnTaskDefinition(
+        stack,
+        "Task",
+        requires_compatibilities=["FARGATE"],
+        network_mode="awsvpc",
+        cpu="512",
+        memory="1024",
+        task_role_arn=f"arn:aws:iam::{cdk_apps.ACCOUNT}:role/task",
+        container_definitions=[
+            ecs.CfnTaskDefinition.ContainerDefinitionProperty(name="app", image="app:1"),
+            cdk.Fn.condition_if("Debug", debug, {"Ref": "AWS::NoValue"}),
+        ],
+    )
+    Outrider.guard_all(stack, image=cdk_apps.SIDECAR_IMAGE, collector_url=URL)
+    written = Written(stack)
+    containers = written.definition()["containerDefinitions"]
+    assert len(containers) == (2 if privileged else 3)
+    assert containers[1] == to_api({"Fn::If": ["Debug", debug, {"Ref": "AWS::NoValue"}]})
+    assert ["containerDefinitions[1].Fn::If[1].privileged" in each for each in written.errors()] == [
+        True
+    ] * privileged * 2

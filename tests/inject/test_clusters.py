@@ -10,8 +10,9 @@ from stand_in_ecs import OPTIONS, names, runs, serve, web
 from outrider_cdk.deploying import services
 from outrider_cdk.deploying.aws import Client
 from outrider_cdk.deploying.walk import Row, Walk, why_not
+from outrider_cdk.managed import MANAGED_TAG
 from outrider_cdk.rewriting import GuardOptions
-from outrider_cdk.templates import MANAGED_TAG, Wish
+from outrider_cdk.templates import Wish
 
 Inject = Callable[..., tuple[int, str, str]]
 NO = [{"key": MANAGED_TAG, "value": "false"}]

@@ -228,3 +228,24 @@ def test_a_file_stays_its_owners(inject: Inject, tmp_path: Path) -> None:
     os.chown(file, 1234, 4321)
     assert inject(file, *OPTIONS, "--in-place")[0] == 0
     assert (file.stat().st_uid, file.stat().st_gid) == (1234, 4321)
+
+
+@pytest.mark.parametrize("value", ["false", "False", "perhaps"])
+def test_a_definition_that_is_tagged_to_be_left_alone_is(inject: Inject, tmp_path: Path, value: str) -> None:
+    """As registered and as described, there and back: the file stays, and standard error says why."""
+    tags = [{"key": "team", "value": "web"}, {"key": "OutriderManaged", "value": value}]
+    for document in ({**web(), "tags": tags}, {"taskDefinition": web(), "tags": tags}):
+        file = write(tmp_path / "t.json", document)
+        before = file.read_bytes()
+        for asked in (OPTIONS, ["--remove"]):
+            code, out, err = inject(file, *asked, "--in-place")
+            assert (code, out, file.read_bytes()) == (0, "", before)
+            assert f": left out (tagged OutriderManaged={value.lower()}" in err
+        assert inject(file, *OPTIONS, "--check")[0] == 0
+
+
+@pytest.mark.parametrize("tags", [[{"key": "OutriderManaged", "value": "true"}], [{"key": "OutriderManaged"}], {}, [5]])
+def test_other_tags_leave_nothing_out(inject: Inject, tmp_path: Path, tags: object) -> None:
+    """The tag with `true`, or with no value, and what is no list of tags."""
+    code, out, _ = inject(write(tmp_path / "t.json", {**web(), "tags": tags}), *OPTIONS)
+    assert (code, names(json.loads(out))) == (0, ["web", "outrider"])

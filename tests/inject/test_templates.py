@@ -270,3 +270,27 @@ def test_a_privileged_service_is_refused_however_it_is_spelt() -> None:
     _, plan, _ = planned("services: {a: {image: x, privileged: 'true'}, ai: {provider: {type: model}}}\n")
     assert "reads-key" in [problem.code for problem in plan.problems if problem.severity == "error"]
     assert [each.name for each in plan.targets if each.outcome == "left out"] == ["ai"]
+
+
+def test_containers_behind_a_condition_are_judged_at_their_lines(inject: Inject, tmp_path: Path) -> None:
+    """With CloudFormation's names in both branches; what is well is guarded, and goes back to the byte."""
+    chosen = """\
+        - !If
+          - Debug
+          - Name: debug
+            Image: debug
+          - Name: helper
+            Image: helper
+            Privileged: false
+"""
+    text = TEMPLATE.replace("  Batch:\n", chosen + "  Batch:\n", 1)
+    file = tmp_path / "stack.yaml"
+    file.write_text(text)
+    code, out, err = inject(file, *OPTIONS)
+    assert code == 0 and "container-unknown" not in err
+    assert planned(out, REMOVE)[2].text == text
+    file.write_text(text.replace("Privileged: false", "Privileged: true"))
+    code, out, err = inject(file, *OPTIONS)
+    line = next(number for number, each in enumerate(file.read_text().splitlines(), 1) if "Privileged" in each)
+    assert (code, out) == (2, "")
+    assert f":{line}: error: Resources.Web.Properties.ContainerDefinitions[1].Fn::If[2].Privileged:" in err

@@ -72,9 +72,7 @@ def test_the_position_moves_on_a_full_disk(tiny_disk: Path, facts: BatchFacts) -
     journal.close()
 
 
-def test_a_journal_opens_on_a_full_disk(
-    tiny_disk: Path, facts: BatchFacts, finding: Callable[[str], Finding]
-) -> None:
+def test_a_journal_opens_on_a_full_disk(tiny_disk: Path, facts: BatchFacts, finding: Callable[[str], Finding]) -> None:
     """With no room for a single file, records are kept and sealed in memory."""
     fill(tiny_disk)
     journal = Journal.open(tiny_disk / "j", limit_bytes=LIMIT, key=SigningKey.generate())

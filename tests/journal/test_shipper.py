@@ -65,9 +65,7 @@ def test_the_first_turn_enrols_and_says_hello(opener: Any, scripted: Any) -> Non
     assert sidecar.transport.sequences == [0, 1]
 
 
-def test_a_finding_goes_at_once_and_events_each_second(
-    opener: Any, scripted: Any, finding: Make, event: Event
-) -> None:
+def test_a_finding_goes_at_once_and_events_each_second(opener: Any, scripted: Any, finding: Make, event: Event) -> None:
     """A finding does not wait for the second to pass."""
     sidecar = Sidecar(opener, scripted())
     sidecar.turn()
@@ -185,9 +183,7 @@ def test_an_unknown_predecessor_without_an_enrolment_blocks_nobody(
     assert [peek_header(batch)[0].agent for batch in heir.transport.batches] == [heir.key.agent]
 
 
-def test_a_batch_that_makes_the_collector_stumble_does_not_block(
-    opener: Any, scripted: Any, finding: Make
-) -> None:
+def test_a_batch_that_makes_the_collector_stumble_does_not_block(opener: Any, scripted: Any, finding: Make) -> None:
     """After many server errors the next batch is tried; if that is taken, it was the batch."""
     failures = [DeliveryError("500", refused=True)] * PATIENCE
     sidecar = Sidecar(opener, scripted(*failures))

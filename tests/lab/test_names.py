@@ -41,7 +41,7 @@ def test_any_bytes_are_answered_or_refused(query: bytes):
         pass
 
 
-@pytest.mark.parametrize("query", [b"", b"\x00" * 12, question("a.b")[:-1], question("a.b") [:14]])
+@pytest.mark.parametrize("query", [b"", b"\x00" * 12, question("a.b")[:-1], question("a.b")[:14]])
 def test_cut_questions_are_refused(query: bytes):
     """A question that is cut short is refused."""
     with pytest.raises(ValueError):

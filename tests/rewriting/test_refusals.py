@@ -30,7 +30,7 @@ def processor(value: Any) -> Json:
     return fargate(runtimePlatform={"cpuArchitecture": value})
 
 
-def image(name: str, **changes: Any) -> Json:
+def image(name: Any, **changes: Any) -> Json:
     return fargate(container(image=name, **changes))
 
 
@@ -41,7 +41,7 @@ def variable(name: str, value: str) -> Json:
 C0 = "containerDefinitions[0]"
 ADD = f"{C0}.linuxParameters.capabilities.add[0]"
 NONE = {"Ref": "AWS::NoValue"}
-CHOSEN = {"Fn::If": ["Large", {"Ref": "One"}, {"Ref": "Other"}]}
+CHOSEN = {"Fn::FindInMap": ["Sizes", {"Ref": "Stage"}, "Large"]}
 ROUTER = container("router", firelensConfiguration={"type": "fluentbit"})
 
 REFUSED: list[tuple[str, str, Any, GuardOptions]] = [
@@ -198,6 +198,7 @@ WARNED: list[tuple[str, str, Any, GuardOptions]] = [
     ("command-unknown", f"{C0}.entryPoint", fargate(container(entryPoint=CHOSEN)), OUR),
     ("command-unknown", f"{C0}.healthCheck.command", fargate(container(healthCheck={"command": CHOSEN})), OUR),
     ("mounts-unknown", f"{C0}.mountPoints", fargate(container(mountPoints=CHOSEN)), OUR),
+    ("image-unknown", f"{C0}.image", image({"Ref": "Image"}), OUR),
 ]
 
 QUIET: list[tuple[str, Any, GuardOptions]] = [

@@ -11,6 +11,8 @@ Facts that shape this file:
   what is written into the template gets the tokens again, found by the identity of the value they resolved to.
 - An override beyond the end of the list of containers is one container more; overrides that are made while a resource
   is being resolved are still in it.
+- Each property that is read, and each method, is a question to Node.js and its answer, half a millisecond of processor
+  time in all. So a definition's own fields are read together, and what is the same for many is asked once.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,8 +23,8 @@ from aws_cdk import IStableStringProducer, Lazy, Stack
 from aws_cdk import aws_ecs as ecs
 
 from outrider_cdk.rewriting import Append, Edit, Insert, Replace
-from outrider_cdk.rewriting.casing import edits_to_template
-from outrider_cdk.rewriting.shapes import is_intrinsic
+from outrider_cdk.rewriting.casing import edits_to_template, to_api
+from outrider_cdk.rewriting.shapes import as_list, is_intrinsic
 
 Json = dict[str, Any]
 TOKEN: Final = "${Token["
@@ -62,6 +64,13 @@ class Tokens:
                 self._known[id(resolved[key])] = (resolved[key], text)
 
 
+def told_by(definition: ecs.CfnTaskDefinition) -> tuple[Mapping[str, str], str | None]:
+    """Its tags, and its `pidMode`, as they are now; nothing is resolved by that."""
+    properties = definition._cfn_properties
+    tags = [tag for tag in as_list(properties.get("tags")) if isinstance(tag, dict)]
+    return {str(tag.get("key")): str(tag.get("value")) for tag in tags}, properties.get("pidMode")
+
+
 Judge = Callable[[Json, Tokens], str | None]
 """Called with a definition when it is known; gives another `PidMode`, or None."""
 
@@ -74,21 +83,21 @@ def construct_of(definition: ecs.CfnTaskDefinition) -> ecs.TaskDefinition | None
 
 @jsii.implements(IStableStringProducer)
 class Moment:
-    """A lazy `PidMode` that has something done when CDK asks for it the first time, and is what comes out of that."""
+    """A lazy `PidMode` that has something done when CDK asks for it, and is what comes out of that.
 
-    def __init__(self, definition: ecs.CfnTaskDefinition, then: Judge) -> None:
-        self._definition, self._then = definition, then
-        self._pid_mode = definition.pid_mode
+    It is asked once: CDK keeps the answer.
+    """
+
+    def __init__(self, definition: ecs.CfnTaskDefinition, stack: Stack, pid_mode: str | None, then: Judge) -> None:
+        self._definition, self._stack, self._pid_mode, self._then = definition, stack, pid_mode, then
         definition.pid_mode = Lazy.string(self)
 
     def produce(self) -> str | None:
         """Called by CDK when it resolves the resource."""
         properties = {**self._definition._cfn_properties, "pidMode": self._pid_mode}
-        stack = Stack.of(self._definition)
-        resolved = {key: value for key, value in stack.resolve(properties).items() if value is not None}
-        made = self._then(resolved, Tokens(stack)) or self._pid_mode
-        self._definition.pid_mode = made  # not asked again: each question costs a call into Python
-        return made
+        known = to_api(self._stack.resolve(properties))  # within Fn::If, CDK leaves CloudFormation's names
+        resolved = {key: value for key, value in known.items() if value is not None}
+        return self._then(resolved, Tokens(self._stack)) or self._pid_mode
 
 
 def change(

@@ -48,6 +48,7 @@ class Guard:
         self.construct = construct
         self.definition = definition
         self.home: Construct = self.construct or definition
+        self.stack = Stack.of(definition)
         self.choices = choices
         self.problems: tuple[Problem, ...] = ()
         self.sidecar: Mapping[str, Any] = {}
@@ -57,7 +58,7 @@ class Guard:
         self._logs: list[Mapping[str, str] | None] = []
         GUARDS[self.home] = self
 
-    def prepare(self) -> None:
+    def prepare(self, pid_mode: str | None) -> None:
         """What must be there before CDK resolves anything: rights, a log group, names of images. Once."""
         if self._image:
             return
@@ -67,9 +68,9 @@ class Guard:
         if self.log_group is None and self.construct is not None:
             self._logs = logs_of(self.construct)
             if not any(options is not None for options in self._logs):
-                self.log_group = log_group_of(Stack.of(self.home))
+                self.log_group = log_group_of(self.stack)
         self._grant()
-        Moment(self.definition, self._guard)
+        Moment(self.definition, self.stack, pid_mode, self._guard)
 
     def _guard(self, before: Json, tokens: Tokens) -> str | None:
         """Judge the definition, say what is to be said, and guard it unless something forbids it; its new PidMode."""

@@ -31,18 +31,27 @@ class LastLook:
 
 
 _LOOKS: WeakKeyDictionary[Stage, LastLook] = WeakKeyDictionary()
+_BY_STACK: WeakKeyDictionary[Stack, LastLook] = WeakKeyDictionary()
+"""The same looks by the stacks that they are for, so that each stack is asked for its stage once."""
 
 
 def look_at(guard: Guard) -> None:
     """Have the app look at this definition once more at its end."""
-    stage = Stage.of(guard.home)
+    look = _BY_STACK.get(guard.stack) or _look_of(guard.stack)
+    if look is not None:
+        look.guards.append(guard)
+
+
+def _look_of(stack: Stack) -> LastLook | None:
+    stage = Stage.of(stack)
     if stage is None:
-        return
+        return None
     look = _LOOKS.get(stage)
     if look is None:
         look = _LOOKS[stage] = LastLook(stage)
         stage.node.add_validation(look)
-    look.guards.append(guard)
+    _BY_STACK[stack] = look
+    return look
 
 
 def _look_at_service(service: ecs.CfnService, guarded: set[str]) -> None:

@@ -88,7 +88,7 @@ class Outrider:
         if home in GUARDS:
             raise ValueError(f"{home.node.path} has a guard already")
         made = Guard(resource, construct, choices)
-        Aspects.of(home).add(GuardedOne(made), priority=PRIORITY)
+        Aspects.of(resource).add(GuardedOne(made), priority=PRIORITY)
         return made
 
     @staticmethod

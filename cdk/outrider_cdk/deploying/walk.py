@@ -11,10 +11,11 @@ from typing import Any, Final, Literal
 from outrider_cdk.deploying import definitions, services
 from outrider_cdk.deploying.aws import Client
 from outrider_cdk.deploying.services import Cluster, Service
+from outrider_cdk.managed import MANAGED_TAG
 from outrider_cdk.rewriting import Problem
 from outrider_cdk.rewriting.checks.elsewhere import check_service
 from outrider_cdk.rewriting.ours import find_sidecar
-from outrider_cdk.templates.plan import MANAGED_TAG, Wish
+from outrider_cdk.templates.plan import Wish
 from outrider_wire.errors import ConfigError, Unavailable
 
 Tags = Mapping[str, str]

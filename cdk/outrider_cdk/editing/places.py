@@ -2,6 +2,7 @@
 
 from outrider_cdk.editing.errors import Uneditable, line_of
 from outrider_cdk.editing.nodes import Alias, Mapping, Node, Sequence, children, key_is, resolved
+from outrider_cdk.editing.plain import long_form
 from outrider_cdk.rewriting.problems import Path
 
 
@@ -39,6 +40,8 @@ def place_of(root: Node, path: Path) -> int:
     """Where the text of what is at a path begins, with its key; of as much of the path as is there."""
     node, at = resolved(root), root.start
     for step in path:
+        if step == _function_of(node):
+            continue  # a short tag such as `!If`, whose long form is a key of the path
         match node:
             case Mapping():
                 entry = next((each for each in node.entries if key_is(each, step)), None)
@@ -51,6 +54,12 @@ def place_of(root: Node, path: Path) -> int:
             case _:
                 return at
     return at
+
+
+def _function_of(node: Node) -> str:
+    """The long form of a node's short tag; empty where it has none."""
+    tag = "" if isinstance(node, Alias) else node.tag
+    return next(iter(long_form(tag, None))) if tag else ""
 
 
 def aliases_of(root: Node) -> dict[int, Alias]:

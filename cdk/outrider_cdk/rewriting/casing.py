@@ -1,12 +1,14 @@
 """Between the API's names (`containerDefinitions`) and CloudFormation's (`ContainerDefinitions`).
 
 Almost every name differs in its first letter only. The keys of free-form maps (labels, options of a log driver) are
-somebody's own and stay. Intrinsic functions stay as they are, wherever they stand.
+somebody's own and stay. Intrinsic functions stay as they are, wherever they stand; but the branches of `Fn::If` are
+parts of the definition as well.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from outrider_cdk.rewriting.branches import IF
 from outrider_cdk.rewriting.edits import Append, Delete, Edit, Insert, Replace
 from outrider_cdk.rewriting.problems import Path
 from outrider_cdk.rewriting.shapes import is_intrinsic
@@ -88,8 +90,13 @@ def _renamed(value: Any, rename: Callable[[str], str], level: int = 0) -> Any:
         return value
     if isinstance(value, list):
         return [_renamed(entry, rename, level + 1) for entry in value]
-    if not isinstance(value, dict) or is_intrinsic(value):
+    if not isinstance(value, dict):
         return value
+    if is_intrinsic(value):
+        branches = _renamed(value.get(IF), rename, level + 1)
+        return (
+            value if branches == value.get(IF) else {IF: branches}
+        )  # the same object, by which CDK's tokens are known
     made: dict[str, Any] = {}
     for key, entry in value.items():
         name = rename(key) if isinstance(key, str) else key

@@ -4,6 +4,6 @@
 """
 
 from outrider_cdk.templates.kinds import plan_document
-from outrider_cdk.templates.plan import MANAGED_TAG, Plan, Target, Wish
+from outrider_cdk.templates.plan import Plan, Target, Wish
 
-__all__ = ["MANAGED_TAG", "Plan", "Target", "Wish", "plan_document"]
+__all__ = ["Plan", "Target", "Wish", "plan_document"]

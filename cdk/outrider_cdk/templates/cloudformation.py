@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from outrider_cdk.managed import why_tagged
 from outrider_cdk.rewriting.casing import edits_to_template, path_to_template, to_api
 from outrider_cdk.rewriting.problems import Path, Problem, error, note, warning
 from outrider_cdk.rewriting.shapes import is_intrinsic
 from outrider_cdk.templates.cloudformation_services import judged_by_services
-from outrider_cdk.templates.plan import MANAGED_TAG, Draft, Plan, Target, Wish, at, below, rewrite
+from outrider_cdk.templates.plan import Draft, Plan, Target, Wish, at, below, rewrite
 
 DEFINITION: Final = "AWS::ECS::TaskDefinition"
 STACK: Final = "AWS::CloudFormation::Stack"
@@ -44,7 +45,8 @@ def plan_template(template: Mapping[str, Any], wish: Wish) -> Plan:
 def _plan_definition(draft: Draft, path: Path, name: str, resource: Mapping[str, Any], wish: Wish) -> None:
     properties = resource.get("Properties")
     path = (*path, "Properties")
-    why = wish.why_not(name) or _why_tagged(properties)
+    tags = properties.get("Tags") if isinstance(properties, dict) else None
+    why = wish.why_not(name) or why_tagged(tags, key="Key", value="Value")
     if why:
         draft.targets.append(Target(path, name, "left out", why))
         return
@@ -60,15 +62,6 @@ def _plan_definition(draft: Draft, path: Path, name: str, resource: Mapping[str,
         says = "The CDK has made this template, and makes it anew at the next synthesis."
         problems.append(note((), "cdk-made", says, "Call Outrider.guard in the app instead: docs/deploy.md."))
     draft.settle(path, name, wish, edits, below(path, problems))
-
-
-def _why_tagged(properties: Any) -> str:
-    """Why a definition's own tags leave it out. Any: the properties may be anything."""
-    tags = properties.get("Tags") if isinstance(properties, dict) else None
-    for tag in tags if isinstance(tags, list) else ():
-        if isinstance(tag, dict) and tag.get("Key") == MANAGED_TAG and str(tag.get("Value")).lower() == "false":
-            return f"tagged {MANAGED_TAG}=false"
-    return ""
 
 
 def _resources(resources: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, str, Mapping[str, Any]]]:

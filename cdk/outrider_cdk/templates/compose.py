@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from outrider_cdk.managed import MANAGED_TAG
 from outrider_cdk.rewriting import Delete, Edit, GuardOptions, Insert, Problem, Replace
 from outrider_cdk.rewriting.checks import check
 from outrider_cdk.rewriting.problems import Path, error, warning
@@ -20,7 +21,7 @@ from outrider_cdk.templates.compose_sidecar import (
     volumes_are,
     volumes_of,
 )
-from outrider_cdk.templates.plan import MANAGED_TAG, Draft, Plan, Target, Wish
+from outrider_cdk.templates.plan import Draft, Plan, Target, Wish
 
 _MATTERS: Final = frozenset(
     (

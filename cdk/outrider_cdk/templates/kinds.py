@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from outrider_cdk.managed import why_tagged
 from outrider_cdk.rewriting.problems import Problem, error
 from outrider_cdk.rewriting.wrapping import WRAPPER, is_too_deep, locate
 from outrider_cdk.templates import cloudformation, compose, copilot
@@ -44,13 +45,13 @@ def _is_definition(document: Mapping[str, Any]) -> bool:
 
 
 def _plan_definition(document: Mapping[str, Any], wish: Wish) -> Plan:
-    """The definition at the document's root, or the one that was described."""
+    """The definition at the document's root, or the one that was described; its tags stand at the root either way."""
     draft = Draft("task definition")
     path = () if CONTAINERS in document or not isinstance(document.get(WRAPPER), dict) else (WRAPPER,)
     family = (document[WRAPPER] if path else document).get("family")
     name = family if isinstance(family, str) else ""
     name = name or "task definition"
-    if why := wish.why_not(name):
+    if why := wish.why_not(name) or why_tagged(document.get("tags")):
         draft.targets.append(Target(path, name, "left out", why))
         return draft.finished()
     rewritten = rewrite(document, wish.options)

@@ -11,9 +11,6 @@ from outrider_cdk.rewriting.problems import error
 Json = dict[str, Any]
 """Any: a document, which may hold anything."""
 
-MANAGED_TAG: Final = "OutriderManaged"
-"""A tag on a cluster, a service or a definition: `true` includes, `false` leaves alone."""
-
 SHOWN: Final = 20
 """Most names that are listed where one is misspelt."""
 

@@ -20,15 +20,16 @@ gives the file back that there was. [deploy.md](deploy.md) is the page to begin 
 _SOURCES = """
 | source | what becomes of it |
 | --- | --- |
-| a task definition | JSON or YAML, as `register-task-definition` takes it or `describe-task-definition` prints it |
+| a task definition | JSON or YAML, as `register-task-definition` takes it or `describe-task-definition` prints it; \
+with the tag `OutriderManaged=false` among its `tags` it is left alone |
 | a CloudFormation template | every `AWS::ECS::TaskDefinition`, in `Fn::ForEach` too, but for those with the tag \
 `OutriderManaged=false`; services, task sets, rules and schedules in the template are \
 looked at (platform version, ECS Exec) |
 | a Copilot manifest | by `taskdef_overrides`, those of environments too; `--depends-on` cannot be had there |
 | a Compose file | a sidecar for each service, in its PID and network namespaces, but for those with the label \
 `OutriderManaged=false` and those that join another's PID namespace |
-| `arn:…:task-definition/…`, `family:revision` | the next revision is registered, with the tags of this one; \
-`--update` lets the services that run this one run it |
+| `arn:…:task-definition/…`, `family:revision` | the next revision is registered, with the tags of this one, \
+which are not asked; `--update` lets the services that run this one run it |
 | `arn:…:service/…` | its definition, and the service is updated; its tags are not asked |
 | `--cluster NAME` | every service of the cluster, each definition registered once |
 | `--all-clusters` | what is tagged `OutriderManaged=true` in every cluster of the region |
@@ -42,8 +43,9 @@ document holds all of it back; `--leave-out NAME` goes on without that definitio
 which one knows better a warning: {codes}.
 
 An edit that would change something else with it is refused: what an anchor shares with other places (`*name`, `<<`) or
-a function stands for (`!If`) must be written out first. So is a text that is no document for certain: a key that is
-there twice, several documents in one file. The outcome is read again and compared with what was meant before any of it
+a function stands for (a list behind `!If`) must be written out first. So is a text that is no document for certain: a
+key that is there twice, several documents in one file. A single container behind `!If` stays there and is judged in
+both branches. The outcome is read again and compared with what was meant before any of it
 is written, and files are replaced whole.
 
 Over a cluster one refusal stops nothing else; the summary says of each service what became of it and why, and names the

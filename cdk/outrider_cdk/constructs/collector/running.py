@@ -18,7 +18,7 @@ from constructs import Construct
 from outrider_cdk.constructs.acknowledging import acknowledge
 from outrider_cdk.constructs.collector.image import ALIVE_COMMAND, DATA_DIR, PORT
 from outrider_cdk.constructs.collector.storage import folder_statement, volume_of
-from outrider_cdk.templates.plan import MANAGED_TAG
+from outrider_cdk.managed import MANAGED_TAG
 
 CONTAINER: Final = "collector"
 VOLUME: Final = "data"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from outrider_cdk.rewriting.branches import Variant, variants_of
 from outrider_cdk.rewriting.checks import (
     containers,
     earlier,
@@ -32,6 +33,7 @@ Check = Callable[[Mapping[str, Any], GuardOptions], Iterator[Problem]]
 CHECKS: Final[tuple[Check, ...]] = (
     wanted.check_options,
     wanted.check_settings,
+    containers.check_written,
     containers.check_containers,
     containers.check_names,
     kinds.check_kinds,
@@ -59,6 +61,9 @@ CHECKS: Final[tuple[Check, ...]] = (
     elsewhere.check_exec,
 )
 
+AS_WRITTEN: Final[tuple[Check, ...]] = (containers.check_written, logging.check_log)
+"""Those that judge what is put into the document; the others read what becomes of it, for each of its conditions."""
+
 ACCEPTABLE: Final = frozenset(
     (
         *("pid-1", "signals-everybody", "second-tracer", "reads-key", "journal-shared"),
@@ -70,9 +75,19 @@ ACCEPTABLE: Final = frozenset(
 
 def check(task: Mapping[str, Any], options: GuardOptions) -> list[Problem]:
     """Everything that is to be said, in the order of the table; errors that were accepted are warnings."""
-    said = [problem for one in CHECKS for problem in one(task, options)]
+    variants = variants_of(task)
+    said = dict.fromkeys(problem for one in CHECKS for problem in _said_by(one, task, variants, options))
     accepted = options.accept & ACCEPTABLE
     return [
         replace(problem, severity="warning") if problem.severity == "error" and problem.code in accepted else problem
         for problem in said
     ]
+
+
+def _said_by(one: Check, task: Mapping[str, Any], variants: list[Variant], options: GuardOptions) -> Iterator[Problem]:
+    if one in AS_WRITTEN:
+        yield from one(task, options)
+        return
+    for variant in variants:
+        for problem in one(variant.task, options):
+            yield replace(problem, path=variant.place_of(problem.path))

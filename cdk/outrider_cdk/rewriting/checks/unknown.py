@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from outrider_cdk.rewriting.checks.containers import FIELD
+from outrider_cdk.rewriting.checks.images import is_certain, is_own
 from outrider_cdk.rewriting.options import GuardOptions
 from outrider_cdk.rewriting.ours import others_of
 from outrider_cdk.rewriting.platforms import platform_of
@@ -36,9 +37,22 @@ def check_unknown(task: Mapping[str, Any], options: GuardOptions) -> Iterator[Pr
                 "traces was not looked at."
             )
             yield warning((*at, *path), "command-unknown", says, _WRITE)
+        yield from _of_image(container, (*at, "image"))
         for path in _unknown(container, _MOUNTS):
             says = "Whether the container has the journal's volume is known at deployment only; it was not looked at."
             yield warning((*at, *path), "mounts-unknown", says, _WRITE)
+
+
+def _of_image(container: Mapping[str, Any], at: Path) -> Iterator[Problem]:
+    """An image whose name is not known, but for its literal parts, which the other checks have read."""
+    if not _is_unknown(container.get("image")) or is_certain(container):
+        return
+    says = (
+        "Which image this is is known at deployment only. Its literal parts were read; whether the whole must be PID "
+        "1, signals everybody or is another agent was not."
+    )
+    told = note if is_own(container) else warning
+    yield told(at, "image-unknown", says, "Write its name out, or look it up in docs/deploy.md (pid-1).")
 
 
 def _of_task(task: Mapping[str, Any], options: GuardOptions) -> Iterator[Problem]:

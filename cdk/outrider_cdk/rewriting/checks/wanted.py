@@ -13,7 +13,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 LEAST_MEMORY_MIB: Final = 6
 """Docker takes no container with less."""
 ENOUGH_MEMORY_MIB: Final = 128
-"""Idle the sidecar takes 42 MiB (bench/RESULTS.md), and while threat lists are exchanged up to 64 more."""
+"""Idle the sidecar takes 41 MiB (bench/RESULTS.md), and while threat lists are exchanged up to 64 more."""
 STOP_TIMEOUT_S: Final = range(6, 121)
 """Guarding ends five seconds before; Fargate waits for two minutes at most."""
 
