@@ -202,6 +202,19 @@ def _threat_lists() -> None:
         sa.Column("contents", sa.String(64), nullable=False),
         sa.Column("document", sa.LargeBinary, nullable=False),
     )
+    op.create_table(
+        "list_entries",
+        sa.Column("list", text(64), primary_key=True),
+        sa.Column("kind", text(8), primary_key=True),
+        sa.Column("value", text(256), primary_key=True),
+        sa.Column("number", _number(), nullable=False, unique=True),
+        sa.Column("category", text(32), nullable=False),
+        sa.Column("trusted", sa.Boolean, nullable=False),
+        sa.Column("expires_at_ns", sa.BigInteger, nullable=False),
+        sa.Column("made_at_ns", sa.BigInteger, nullable=False),
+        sa.Column("who", text(256), nullable=False),
+        sa.Column("why", text(512), nullable=False),
+    )
 
 
 def _collectors() -> None:
