@@ -122,7 +122,7 @@ def _occurrence_lines(templates: list[Any], count: int) -> Iterator[Line]:
     for number in range(1, count + 1):
         _, found, body = templates[chance.randrange(TEMPLATES)]
         chance.expovariate(1), chance.choices((1,), (1,)), chance.randrange(1, 100)  # as many as `_finding_lines` takes
-        yield (number, number, f"{number:032x}", found.id, NOW_NS, NOW_NS, found.task.arn, body)
+        yield (number, number, f"{number:032x}", found.id, NOW_NS, NOW_NS, found.task.arn, "", body)
 
 
 def _copy(connection: Connection, table: Table, lines: Iterator[Line]) -> None:

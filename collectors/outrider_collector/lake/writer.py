@@ -23,6 +23,7 @@ from outrider_collector.lake.rows import Rows
 from outrider_collector.spool import Frame, Place
 from outrider_wire.batch import Batch, peek_header, read_events, read_findings
 from outrider_wire.errors import WireError
+from outrider_wire.findings import Finding
 
 CHUNK_ROWS: Final = 16_384
 """Rows that become columns at a time."""
@@ -42,7 +43,7 @@ class Limits(Struct, frozen=True):
 
 
 class LakeWriter:
-    """Writes one collector's spool into a lake. Not for several threads."""
+    """Writes one collector's spool into a lake; `collector` is its safe name. Not for several threads."""
 
     def __init__(
         self,
@@ -81,9 +82,20 @@ class LakeWriter:
         if self._rows.count >= CHUNK_ROWS:
             self._make_columns()
 
+    def take_finding(self, finding: Finding, origin: Origin, end: Place) -> None:
+        """Take a finding that came in no batch."""
+        self.reach(end)
+        self._rows.add_findings(origin, [finding])
+        if self._rows.count >= CHUNK_ROWS:
+            self._make_columns()
+
     def skip(self, frame: Frame) -> None:
         """Pass over a batch."""
-        self._end = frame.end
+        self.reach(frame.end)
+
+    def reach(self, end: Place) -> None:
+        """Up to here all there is was taken."""
+        self._end = end
 
     def is_due(self) -> bool:
         """Whether it is time to flush."""

@@ -111,11 +111,14 @@ def _findings() -> None:
         sa.Column("at_ns", sa.BigInteger, nullable=False),
         sa.Column("received_at_ns", sa.BigInteger, nullable=False, index=True),
         sa.Column("task_arn", text(512), nullable=False),
+        sa.Column("collector", text(64), nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.UniqueConstraint("agent", "id"),
     )
     op.create_index("occurrences_finding", "occurrences", ["finding", "position"])
     op.create_index("occurrences_task", "occurrences", ["task_arn", "finding"])
+    own, columns = sa.text("collector <> ''"), ["collector", "position"]
+    op.create_index("occurrences_own", "occurrences", columns, sqlite_where=own, postgresql_where=own)
 
 
 _TEXTS = {
