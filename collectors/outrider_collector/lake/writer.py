@@ -110,16 +110,17 @@ class LakeWriter:
             return 0
         origins = OriginColumns(self._origins)
         flush = flush_name(self._collector, self.record.position, self._end)
+        whole = {uid: pa.Table.from_batches(batches).combine_chunks() for uid, batches in self._columns.items()}
         parts = [
-            (BY_UID[uid], rows, path_of(BY_UID[uid], partition, flush))
-            for uid, batches in self._columns.items()
-            for partition, rows in split(pa.Table.from_batches(batches), origins)
+            (BY_UID[uid], rows, chosen, path_of(BY_UID[uid], partition, flush))
+            for uid, rows in whole.items()
+            for partition, chosen in split(rows, origins)
         ]
-        files = tuple(path for _, _, path in parts)
+        files = tuple(path for *_, path in parts)
         leftover = set(self.record.plan.files if self.record.plan else ()) - set(files)
         self._note(Record(self.record.position, Plan(self._end, (*files, *sorted(leftover)))))
-        for lake_class, rows, path in parts:
-            self._lake.put(path, encode(lake_class, rows, origins))
+        for lake_class, rows, chosen, path in parts:
+            self._lake.put(path, encode(lake_class, rows, chosen, origins))
         for path in leftover:
             self._lake.remove(path)
         self._note(Record(self._end))
@@ -189,17 +190,16 @@ def open_frame(frame: Frame) -> Batch:
     return Batch(header, digest, rest[: header.findings.size], rest[header.findings.size :])
 
 
-def split(rows: pa.Table, origins: OriginColumns) -> Iterator[tuple[Partition, pa.Table]]:
-    """Unfinished rows by their partition."""
+def split(rows: pa.Table, origins: OriginColumns) -> Iterator[tuple[Partition, pa.Array]]:
+    """The numbers of unfinished rows by their partition."""
     places, numbers = _places(origins)
     place = numbers.take(rows.column("origin").combine_chunks())
     hours = pc.divide(rows.column("time").combine_chunks(), HOUR_MS)
     keys = pc.add(pc.multiply(hours, MAX_PLACES + 1), place)
     for key in sorted(pc.unique(keys).to_pylist()):
         hour, number = divmod(key, MAX_PLACES + 1)
-        chosen = pc.equal(keys, key)
         region, account = places[number]
-        yield Partition(region, account, hour), rows if chosen.true_count == len(rows) else rows.filter(chosen)
+        yield Partition(region, account, hour), pc.indices_nonzero(pc.equal(keys, key))
 
 
 def _places(origins: OriginColumns) -> tuple[list[tuple[str, str]], pa.Array]:
