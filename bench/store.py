@@ -15,7 +15,8 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -191,38 +192,34 @@ def postgres(directory: Path) -> Iterator[str]:
         server.wait()
 
 
-def measure_store(name: str, url: str, count: int) -> Iterator[Row]:
-    """Fill a store and measure it."""
+def filled(name: str, url: str, count: int) -> tuple[Engine, list[Row]]:
+    """A store with so many findings, and how long that took."""
     engine = open_database(url)
     began = time.perf_counter()
     fill(engine, count)
-    yield {
-        "what": f"{name}: filled in",
-        "value": round(time.perf_counter() - began),
-        "unit": "s",
-        "spread": "",
-        "target": None,
-    }
+    took_s = round(time.perf_counter() - began)
     with engine.connect() as connection:
         there = connection.execute(select(func.count()).select_from(findings)).scalar_one()
-        yield single(f"{name}: findings", there, "")
-    yield from measure_pages(engine, name)
-    yield from measure_rest(engine, name)
-    engine.dispose()
+    return engine, [single(f"{name}: filled in", took_s, "s"), single(f"{name}: findings", there, "")]
 
 
 def measure(count: int) -> Iterator[Row]:
-    """Both stores, one after the other."""
-    with tempfile.TemporaryDirectory() as scratch:
+    """Both stores: filled side by side, as nothing is measured then, and measured one after the other."""
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as servers:
         place = Path(scratch)
         place.chmod(0o755)
-        yield from measure_store("SQLite", f"sqlite:///{place / 'store.sqlite'}", count)
-        size_gib = (place / "store.sqlite").stat().st_size / 2**30
-        yield single("SQLite: on disk", round(size_gib, 2), "GiB")
-        (place / "store.sqlite").unlink()
+        urls = {"SQLite": f"sqlite:///{place / 'store.sqlite'}"}
         if PROGRAMS:
-            with postgres(place / "postgres") as url:
-                yield from measure_store("PostgreSQL", url, count)
+            urls["PostgreSQL"] = servers.enter_context(postgres(place / "postgres"))
+        with ThreadPoolExecutor() as pool:
+            filling = [(name, pool.submit(filled, name, url, count)) for name, url in urls.items()]
+        for name, each in filling:
+            engine, rows = each.result()
+            yield from rows
+            yield from measure_pages(engine, name)
+            yield from measure_rest(engine, name)
+            engine.dispose()
+        yield single("SQLite: on disk", round((place / "store.sqlite").stat().st_size / 2**30, 2), "GiB")
 
 
 def main() -> None:

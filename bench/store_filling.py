@@ -1,13 +1,30 @@
-"""A million findings put into a store in bulk, as a fleet of some hundred services leaves them in three months."""
+"""A million findings put into a store in bulk, as a fleet of some hundred services leaves them in three months.
+
+The database makes the rows itself, out of templates and of draws of chance that were written before.
+"""
 
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, Engine, Table, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    insert,
+    select,
+    text,
+    update,
+)
 
 from outrider_collector.store import fulltext
 from outrider_collector.store.database import writing
@@ -19,7 +36,9 @@ from outrider_wire.timestamps import to_rfc3339
 NOW_NS: Final = 1_800_000_000_000_000_000
 SPAN_NS: Final = 90 * 86_400_000_000_000
 TEMPLATES: Final = 20_000
-CHUNK: Final = 20_000
+DRAWS: Final = 9_973
+STEP: Final = 7_919
+"""Both primes: templates come in an order in which nothing lies beside its like, and with each draw in turn."""
 FAMILIES: Final = tuple(f"service-{n}" for n in range(200))
 TYPES: Final = (
     ("Execution:Runtime/NewBinaryExecuted", 40),
@@ -32,7 +51,41 @@ TYPES: Final = (
 )
 TOOLS: Final = ("python3", "node", "java", "bash", "sh", "curl", "wget", "ruby", "perl", "nc")
 
-Line = tuple[Any, ...]
+_TEXTS: Final = (
+    "type",
+    "rule",
+    "account",
+    "region",
+    "cluster",
+    "family",
+    "container",
+    "image",
+    "process",
+    "executable",
+    "words",
+)
+
+_drafts = MetaData()
+_templates = Table(
+    "bench_templates",
+    _drafts,
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("told", Text),
+    Column("task_arn", Text),
+    Column("body", LargeBinary),
+    Column("severity", SmallInteger),
+    *(Column(name, Text) for name in _TEXTS),
+    prefixes=["TEMPORARY"],
+)
+_draws = Table(
+    "bench_draws",
+    _drafts,
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("lasts_ns", BigInteger),
+    Column("state", Text),
+    Column("count", Integer),
+    prefixes=["TEMPORARY"],
+)
 
 
 def make_finding(number: int, chance: random.Random) -> Finding:
@@ -62,14 +115,15 @@ def make_finding(number: int, chance: random.Random) -> Finding:
 
 def fill(engine: Engine, count: int) -> None:
     """Write so many, with the indexes made afterwards."""
-    chance = random.Random(1)
-    templates = [(row_of(found), found, msgspec.json.encode(found)) for found in _findings(chance)]
     with _patient(engine) as connection:
         _drop_indexes(connection)
         connection.execute(update(feed).values(change=count))
-    for table, lines in ((findings, _finding_lines), (occurrences, _occurrence_lines)):
-        with _patient(engine) as connection:
-            _copy(connection, table, lines(templates, count))
+        _write_drafts(connection)
+        for table, said in ((findings, _finding_sql(connection)), (occurrences, _occurrence_sql(connection))):
+            connection.execute(text(_insert_sql(connection, table, said, count)))
+        for draft in (_templates, _draws):
+            draft.drop(connection)
+    for table in (findings, occurrences):
         for index in sorted(table.indexes, key=lambda each: str(each.name)):
             with _patient(engine) as connection:
                 index.create(connection)
@@ -82,61 +136,92 @@ def fill(engine: Engine, count: int) -> None:
 
 @contextmanager
 def _patient(engine: Engine) -> Iterator[Connection]:
-    """A transaction that may take its time."""
+    """A transaction that may take its time, and memory to sort in."""
     with writing(engine, durable=False) as connection:
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            connection.exec_driver_sql("SET LOCAL maintenance_work_mem = '512MB'")
         yield connection
 
 
-def _findings(chance: random.Random) -> Iterator[Finding]:
-    return (make_finding(number, chance) for number in range(TEMPLATES))
-
-
-def _finding_lines(templates: list[Any], count: int) -> Iterator[Line]:
-    chance, names = random.Random(2), [column.name for column in findings.columns]
-    for number in range(1, count + 1):
-        row, _, _ = templates[chance.randrange(TEMPLATES)]
-        first_ns = NOW_NS - SPAN_NS + SPAN_NS * number // count
-        last_ns = min(first_ns + int(chance.expovariate(1 / (SPAN_NS / 20))), NOW_NS)
-        state = chance.choices(("new", "archived", "suppressed"), (60, 30, 10))[0]
-        values = row | {
-            "number": number,
-            "id": f"{number:032x}",
-            "change": number,
-            "latest": number,
+def _write_drafts(connection: Connection) -> None:
+    """What rows are made of: the templates, and what chance gives a finding besides."""
+    chance = random.Random(1)
+    _drafts.create_all(connection)
+    found = [make_finding(number, chance) for number in range(TEMPLATES)]
+    connection.execute(insert(_templates), [_template(place, each) for place, each in enumerate(found)])
+    drawn = [
+        {
+            "place": place,
+            "lasts_ns": int(chance.expovariate(1 / (SPAN_NS / 20))),
+            "state": chance.choices(("new", "archived", "suppressed"), (60, 30, 10))[0],
             "count": chance.randrange(1, 100),
-            "first_seen_ns": first_ns,
-            "last_seen_ns": last_ns,
-            "state": state,
-            "archived_at_ns": 0,
-            "suppressed_by": 0,
-            "assignee": f"person-{number % 17}" if number % 23 == 0 else "",
-            "words": f"{row['words']} 'job{number}'",
         }
-        yield tuple(values[name] for name in names)
+        for place in range(DRAWS)
+    ]
+    connection.execute(insert(_draws), drawn)
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("ANALYZE bench_templates")
+        connection.exec_driver_sql("ANALYZE bench_draws")
 
 
-def _occurrence_lines(templates: list[Any], count: int) -> Iterator[Line]:
-    chance = random.Random(2)
-    for number in range(1, count + 1):
-        _, found, body = templates[chance.randrange(TEMPLATES)]
-        chance.expovariate(1), chance.choices((1,), (1,)), chance.randrange(1, 100)  # as many as `_finding_lines` takes
-        yield (number, number, f"{number:032x}", found.id, NOW_NS, NOW_NS, found.task.arn, body)
+def _template(place: int, found: Finding) -> dict[str, object]:
+    said = {"place": place, "told": found.id, "task_arn": found.task.arn if found.task else ""}
+    return row_of(found) | said | {"body": msgspec.json.encode(found)}
 
 
-def _copy(connection: Connection, table: Table, lines: Iterator[Line]) -> None:
-    raw = connection.connection.driver_connection
-    assert raw is not None
-    names = ", ".join(f'"{column.name}"' for column in table.columns)
+def _finding_sql(connection: Connection) -> dict[str, str]:
+    """What of a finding is not its template's, by column: t, d and n are template, draw and number."""
+    sqlite = connection.dialect.name == "sqlite"
+    quote = "chr(39)" if not sqlite else "char(39)"
+    words = f"t.words || ' ' || {quote} || 'job' || n.number || {quote}"
+    return {
+        "number": "n.number",
+        "id": _id_sql(connection),
+        "change": "n.number",
+        "latest": "n.number",
+        "count": "d.count",
+        "first_seen_ns": "n.first_ns",
+        "last_seen_ns": f"{'min' if sqlite else 'least'}(n.first_ns + d.lasts_ns, {NOW_NS})",
+        "state": "d.state",
+        "archived_at_ns": "0",
+        "suppressed_by": "0",
+        "assignee": "CASE WHEN n.number % 23 = 0 THEN 'person-' || n.number % 17 ELSE '' END",
+        "words": words if sqlite else f"({words})::tsvector",
+    }
+
+
+def _occurrence_sql(connection: Connection) -> dict[str, str]:
+    return {
+        "position": "n.number",
+        "finding": "n.number",
+        "agent": _id_sql(connection),
+        "id": "t.told",
+        "at_ns": str(NOW_NS),
+        "received_at_ns": str(NOW_NS),
+        "collector": "''",
+    }
+
+
+def _id_sql(connection: Connection) -> str:
+    return "printf('%032x', n.number)" if connection.dialect.name == "sqlite" else "lpad(to_hex(n.number), 32, '0')"
+
+
+def _insert_sql(connection: Connection, table: Table, said: dict[str, str], count: int) -> str:
+    """One statement for all rows, the oldest first."""
+    names = [column.name for column in table.columns]
+    numbers = f"generate_series(1, {count}::bigint) AS g(number)"
+    series = ""
     if connection.dialect.name == "sqlite":
-        marks = ", ".join("?" * len(table.columns))
-        while some := list(islice(lines, CHUNK)):
-            raw.executemany(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", some)
-        return
-    with raw.cursor() as cursor, cursor.copy(f"COPY {table.name} ({names}) FROM STDIN") as copy:
-        for line in lines:
-            copy.write_row(line)
+        numbers = "g"
+        series = f"WITH RECURSIVE g(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM g WHERE number < {count})"
+    first = f"{NOW_NS - SPAN_NS} + {SPAN_NS // count} * number"
+    quoted = ", ".join(f'"{name}"' for name in names)
+    values = ", ".join(said.get(name, f't."{name}"') for name in names)
+    return f"""{series} INSERT INTO {table.name} ({quoted}) SELECT {values}
+        FROM (SELECT number, {first} AS first_ns FROM {numbers}) AS n
+        JOIN bench_templates AS t ON t.place = n.number * {STEP} % {TEMPLATES}
+        JOIN bench_draws AS d ON d.place = n.number % {DRAWS}"""
 
 
 def _drop_indexes(connection: Connection) -> None:

@@ -15,6 +15,7 @@ from outrider_collector.api.health import Readiness
 from outrider_collector.api.suppressions import Done, SuppressionList, SuppressionView
 from outrider_collector.api.triage import Changed
 from outrider_collector.export.operations import DeadList, ExportList
+from outrider_collector.lists.entry_operations import EntryList, EntryPage, NewEntries, OldEntries
 from outrider_collector.lists.publishing import ListsState
 from outrider_collector.store.suppressing import Condition
 from outrider_wire.enrolment import Refusal
@@ -111,6 +112,19 @@ class Client:
     def lists(self) -> ListsState:
         """Which threat lists are in force, and how their sources stand."""
         return self._ask("GET", "/v1/lists", ListsState)
+
+    def list_entries(self, name: str = "", *, limit: int = 1000, cursor: str = "") -> EntryPage:
+        """A page of what was listed by hand, on one list or on all."""
+        return self._ask("GET", "/v1/list-entries", EntryPage, query={"list": name, "limit": limit, "cursor": cursor})
+
+    def add_to_list(self, new: NewEntries) -> EntryList:
+        """List by hand."""
+        body = {name: value for name, value in msgspec.structs.asdict(new).items() if value not in ("", False)}
+        return self._ask("POST", "/v1/list-entries", EntryList, body=body)
+
+    def remove_from_list(self, old: OldEntries) -> EntryList:
+        """Take off a list by hand."""
+        return self._ask("POST", "/v1/list-entries/remove", EntryList, body=old)
 
     def readiness(self) -> Readiness:
         """Whether batches should be sent there, and why not."""

@@ -25,8 +25,10 @@ def admission_of(request: EnrolRequest) -> Admission:
     return Admission(subject=subject_of_task(request.task.arn) if request.task else "")
 
 
-def enrol(connection: Connection, request: EnrolRequest, admission: Admission, now_ns: int) -> Outcome:
-    """Decide on an enrolment and write what becomes of it.
+def enrol(
+    connection: Connection, request: EnrolRequest, admission: Admission, now_ns: int, *, collector: str = ""
+) -> Outcome:
+    """Decide on an enrolment and write what becomes of it; `collector` is who says so.
 
     Raises:
         WireError: `token-used-up`, its token's last use was taken meanwhile; or what `admission` says is wanting.
@@ -44,7 +46,7 @@ def enrol(connection: Connection, request: EnrolRequest, admission: Admission, n
     if any(each.agent == agent for each in outcome.changed):
         save_enrolment(connection, _enrolment(agent, admission))
     mark_contested(connection, outcome.contested)
-    save_findings(connection, now_ns, outcome.findings)
+    save_findings(connection, now_ns, outcome.findings, collector=collector)
     return outcome
 
 

@@ -51,7 +51,8 @@ class Group:
         save_agents(self.connection, list(self._agents.values()))
         save_batches(self.connection, list(self._rows.values()))
         save_gaps(self.connection, self._gaps)
-        save_told(self.connection, [Told(at_ns, finding) for at_ns, findings in self.found for finding in findings])
+        told = [Told(at_ns, finding) for at_ns, findings in self.found for finding in findings]
+        save_told(self.connection, told, collector=self.collector)
 
     def _judge(self, batch: Batch, frame: Frame) -> None:
         header, now_ns = batch.header, frame.received_at_ns

@@ -164,7 +164,7 @@ class Intake:
             there = load_batch(connection, checked.agent, checked.sequence)
             if agent is not None:
                 found = fork_finding(agent, checked.batch, there, checked.received_at_ns)
-                save_findings(connection, checked.received_at_ns, [found])
+                save_findings(connection, checked.received_at_ns, [found], collector=self._collector)
 
         self._try(tell)
 
@@ -177,7 +177,7 @@ class Intake:
             if agent is not None and there is not None:
                 look = partial(load_batch, connection, checked.agent)
                 found = judge_copy(agent, checked.batch, there, look, checked.received_at_ns)
-                save_findings(connection, checked.received_at_ns, found)
+                save_findings(connection, checked.received_at_ns, found, collector=self._collector)
 
         self._try(tell)
 
@@ -187,7 +187,7 @@ class Intake:
 
     def _enrol(self, connection: Connection, request: EnrolRequest, admission: Admission) -> EnrolAnswer:
         now_ns = self._clock_ns()
-        outcome = enrol(connection, request, admission, now_ns)
+        outcome = enrol(connection, request, admission, now_ns, collector=self._collector)
         if outcome.accepted and outcome.changed:
             register(self._spool.directory, request, now_ns)
         self.keys.learn(outcome.changed)
@@ -200,7 +200,8 @@ class Intake:
         unheard = [agent for agent in lock_unheard(connection, heard_ns, self._intervals) if self._would_hear(agent)]
         save_agents(connection, [replace(agent, told_silent=True) for agent in unheard])
         told = [silence_finding(agent, now_ns) for agent in unheard]
-        save_findings(connection, now_ns, [*self._take_gaps(connection, heard_ns, now_ns), *told])
+        found = [*self._take_gaps(connection, heard_ns, now_ns), *told]
+        save_findings(connection, now_ns, found, collector=self._collector)
         return len(unheard)
 
     def _would_hear(self, agent: Agent) -> bool:

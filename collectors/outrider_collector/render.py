@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from outrider_collector.api.views import FindingView
 from outrider_collector.export.operations import DeadFinding, ExportView
+from outrider_collector.lists.entry_operations import EntryView
 from outrider_collector.lists.gathering import SourceState
 from outrider_collector.views import AgentView
 from outrider_wire.findings import Finding
@@ -87,6 +88,24 @@ def sources_table(sources: Sequence[SourceState], *, width: int) -> str:
         for s in sources
     ]
     return _table(("SOURCE", "ENTRIES", "SKIPPED", "READ", "FROM", "ERROR"), rows, width=width)
+
+
+def entries_table(entries: Sequence[EntryView], *, width: int) -> str:
+    """One line for each entry of lists by hand: what it says, until when, who said so, when and why."""
+    rows = [
+        (
+            e.list,
+            e.value,
+            e.kind,
+            "trusted" if e.trusted else e.category,
+            _time(e.expires_at) or "never",
+            e.who,
+            _time(e.made_at),
+            e.why or "-",
+        )
+        for e in entries
+    ]
+    return _table(("LIST", "ENTRY", "KIND", "AS", "EXPIRES", "BY", "CHANGED", "WHY"), rows, width=width)
 
 
 def fit(text: str, columns: int) -> str:

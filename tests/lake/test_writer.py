@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from lake_stories import NOON_NS, Teller, found, lake_files, story
+from lake_stories import NOON_NS, Died, DyingLake, Teller, found, lake_files, story
 
 from outrider_collector.lake.classes import BY_UID, CLASSES
 from outrider_collector.lake.counting import all_count
@@ -220,26 +220,6 @@ def test_a_death_at_each_step_of_a_flush_doubles_nothing(tmp_path: Path, spool: 
     follower(tmp_path).catch_up()
     assert set(identities(tmp_path / "lake").values()) == {1}
     assert len(identities(tmp_path / "lake")) == 2 * len(story(1, NOON_NS)) + 1
-
-
-class Died(Exception):
-    """The writer's end."""
-
-
-class DyingLake(LocalLake):
-    """A lake whose writer dies at its nth write, before or after it."""
-
-    def __init__(self, directory: Path, at: int, *, after: bool) -> None:
-        super().__init__(directory)
-        self._left, self._after = at, after
-
-    def put(self, path: str, data: object) -> None:
-        self._left -= 1
-        if self._left < 0 and not self._after:
-            raise Died
-        super().put(path, data)
-        if self._left < 0:
-            raise Died
 
 
 def test_a_spool_that_was_tidied_away_leaves_what_was_written(tmp_path: Path, spool: Spool) -> None:

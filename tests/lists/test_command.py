@@ -62,13 +62,13 @@ def test_what_is_in_force_and_each_source_is_shown(run: Any) -> None:
 
 def test_one_source_is_shown_whole(run: Any) -> None:
     """With an example of what was skipped; one that there is not is misuse."""
-    code, said = run("bad-names")
+    code, said = run("show", "bad-names")
     shown = json.loads(said)
     assert code == 0 and sum(shown["skipped"].values()) == 1 and shown["examples"]
-    assert run("unheard-of")[0] == 2
+    assert run("show", "unheard-of")[0] == 2
 
 
 def test_what_fails_is_told_by_the_exit_code(run: Any) -> None:
     """Where that is asked for."""
     assert run("--fail-on-error")[0] == 1
-    assert run("bad-names", "--fail-on-error")[0] == 0
+    assert run("show", "bad-names", "--fail-on-error")[0] == 0

@@ -125,7 +125,7 @@ def test_a_source_is_taken_over_from_what_is_in_force():
     made.add_file(file_key("md5", "a" * 32), BAD)
     made.algorithms.add("md5")
     again = Listed()
-    assert entries_of(open_lists(sealed(made), KEY.public).table, "bad", again) == 3
+    assert entries_of(open_lists(sealed(made), KEY.public).table, {"bad"}, again) == 3
     expected = listed(("198.51.100.0/24", BAD), domains={"a.example": BAD})
     expected.add_file(file_key("md5", "a" * 32), BAD)
     expected.algorithms.add("md5")

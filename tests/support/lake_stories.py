@@ -9,6 +9,7 @@ import msgspec
 import pyarrow.parquet as pq
 
 from outrider_collector.lake.nesting import prune
+from outrider_collector.lake.places import LocalLake
 from outrider_collector.spool import Spool
 from outrider_wire.batch import BatchFacts, seal_batch
 from outrider_wire.events import (
@@ -127,3 +128,23 @@ def lake_files(lake: Path) -> list[Path]:
 def read_records(lake: Path) -> list[dict[str, Any]]:
     """All records of a lake, as OCSF means them."""
     return [prune(row) for path in lake_files(lake) for row in pq.ParquetFile(path).read().to_pylist()]
+
+
+class Died(Exception):
+    """The writer's end."""
+
+
+class DyingLake(LocalLake):
+    """A lake whose writer dies at its nth write, before or after it."""
+
+    def __init__(self, directory: Path, at: int, *, after: bool) -> None:
+        super().__init__(directory)
+        self._left, self._after = at, after
+
+    def put(self, path: str, data: object) -> None:
+        self._left -= 1
+        if self._left < 0 and not self._after:
+            raise Died
+        super().put(path, data)
+        if self._left < 0:
+            raise Died

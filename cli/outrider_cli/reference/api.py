@@ -6,6 +6,8 @@ from outrider_cli.reference.markdown import MADE_BY, page, table
 from outrider_collector.api.openapi import codes_of
 from outrider_collector.api.operation import Nothing, Operation
 from outrider_collector.api.table import DESCRIBED
+from outrider_collector.export.operations import OPERATIONS as EXPORTS
+from outrider_collector.lists.operations import DESCRIBED as LISTS
 
 _INTRODUCTION = """\
 # The collector's API
@@ -28,14 +30,18 @@ and kept as a digest; what is revoked ends with the next request. `admin_token` 
 **The stream** sends an event for each change of a finding: its id is the number of the change, its data the finding as
 it is now. A comment comes after 15 s of silence. A client that comes back with Last-Event-ID misses nothing.
 
-**The audit log** has every change of a finding, a rule, a token and an agent's key: who, when, before and after.
+**The audit log** has every change of a finding, a rule, a list by hand, a token and an agent's key: who, when, before
+and after.
 """
+
+
+_ALL = (*DESCRIBED, *LISTS, *EXPORTS)
 
 
 def api_page() -> str:
     """The whole page."""
-    rows = [(f"`{each.method} {each.path}`", each.role or "", each.summary) for each in DESCRIBED]
-    details = [_detail(each) for each in DESCRIBED]
+    rows = [(f"`{each.method} {each.path}`", each.role or "", each.summary) for each in _ALL]
+    details = [_detail(each) for each in _ALL]
     return page(
         _INTRODUCTION.format(made_by=MADE_BY),
         table(("operation", "role", "what"), rows),

@@ -117,25 +117,31 @@ def follow(orders: LakeOrders, stop: threading.Event) -> None:
 
     from outrider_collector.lake.counting import Counting, all_count
     from outrider_collector.lake.following import Follower, Judge
+    from outrider_collector.lake.own import OwnFindings
     from outrider_collector.lake.places import open_lake
     from outrider_collector.lake.writer import Limits
     from outrider_collector.store.database import open_database
 
     judge: Judge = all_count
+    lake = open_lake(orders.lake, endpoint=orders.endpoint, region=orders.region)
+    limits = Limits(orders.flush_rows, orders.flush_bytes, orders.flush_s)
+    own = None
     if orders.database:
-        where = orders.database if "://" in orders.database else Path(orders.database)
-        judge = Counting(open_database(where), orders.collector).judge
+        engine = open_database(orders.database if "://" in orders.database else Path(orders.database))
+        judge = Counting(engine, orders.collector).judge
+        own = OwnFindings(lake, engine, orders.collector, limits=limits)
     pa.set_memory_pool(pa.system_memory_pool())  # it gives pages back more slowly: a third less time altogether
     pa.set_cpu_count(1)
     gc.disable()  # hundreds of thousands of records and no cycles: each look through them would be in vain
     Follower(
-        open_lake(orders.lake, endpoint=orders.endpoint, region=orders.region),
+        lake,
         Path(orders.spool),
         orders.collector,
         judge,
-        limits=Limits(orders.flush_rows, orders.flush_bytes, orders.flush_s),
+        limits=limits,
         keep_days=orders.keep_days,
         progress=Path(orders.progress),
+        own=own,
     ).run(stop)
 
 

@@ -7,7 +7,6 @@ guarded task or a hostile agent may be of any size; what a column cannot hold be
 from array import array
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from itertools import accumulate
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any, Final
 
@@ -35,6 +34,8 @@ MILLION: Final = 1_000_000
 
 NOTHING: Final = pa.scalar(None, pa.string())
 
+_encoder = msgspec.json.Encoder()
+
 Flat = dict[str, pa.Array]
 """Columns by their path."""
 
@@ -49,7 +50,7 @@ class Told(Struct):
 
     events: Sequence[Any]
     actors: Sequence[Known]
-    raw: list[bytes | None]
+    raw: pa.Array
     origins: pa.Array
     numbers: pa.Array
     received: pa.Array
@@ -70,18 +71,16 @@ def take_apart(rows: Sequence[Row], known: Origins) -> Told:
     """Rows as lists, with the raw record of each; one that is too long is shortened, and its raw record left out."""
     told, origins, actors, numbers = zip(*rows, strict=True)
     events = list(told)
-    encode = msgspec.json.encode
-    raw: list[bytes | None] = [encode(event) for event in events]
-    for index, text in enumerate(raw):
-        if text is not None and len(text) > MAX_RAW_BYTES:
-            events[index], raw[index] = shorten(events[index]), None
+    raw = _encoded(events)
+    for index in pc.indices_nonzero(pc.is_null(raw)).to_pylist():
+        events[index] = shorten(events[index])
     return make_told(events, actors, raw, origins, numbers, known)
 
 
 def make_told(
     events: Sequence[Any],
     actors: Sequence[Known],
-    raw: list[bytes | None],
+    raw: pa.Array,
     origins: Sequence[int],
     numbers: Sequence[int],
     known: Origins,
@@ -170,19 +169,22 @@ def base_columns(
         "severity_id": same(severity, pa.int32(), count) if isinstance(severity, int) else ints(severity),
         "message": texts(message),
         "metadata.event_code": same(code or type(told.events[0]).__name__, pa.string(), count),
-        "raw_data": _encoded(told.raw),
+        "raw_data": told.raw,
         "unmapped.pid": told.pids,
         "unmapped.start_ticks": told.ticks,
     }
     return columns | _times([event.at_ns for event in told.events] if at_ns is None else at_ns, told.received)
 
 
-def _encoded(raw: Sequence[bytes | None]) -> pa.Array:
-    """A column of JSON that is encoded already, without a look at each."""
-    if None in raw:
-        return pa.array(raw, pa.string())
-    ends = array("i", accumulate(map(len, raw), initial=0))  # type: ignore[arg-type]  # None is not in it
-    return pa.StringArray.from_buffers(len(raw), pa.py_buffer(ends), pa.py_buffer(b"".join(raw)))  # type: ignore[arg-type]
+def _encoded(events: Sequence[Any]) -> pa.Array:
+    """A column of records as JSON, null where that is too long: encoded into one buffer, a line each, and cut there."""
+    lines = _encoder.encode_lines(events)
+    whole = pa.py_buffer(array("q", (0, len(lines) - 1)))
+    each = pc.split_pattern(pa.LargeStringArray.from_buffers(1, whole, pa.py_buffer(lines)), "\n").flatten()
+    lengths = pc.binary_length(each)
+    if pc.max(lengths).as_py() > MAX_RAW_BYTES:
+        each = pc.if_else(pc.less_equal(lengths, MAX_RAW_BYTES), each, pa.scalar(None, pa.large_string()))
+    return each.cast(pa.string())
 
 
 def about(told: Told) -> Flat:

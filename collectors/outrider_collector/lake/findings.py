@@ -46,7 +46,9 @@ def take_findings_apart(rows: Sequence[tuple[Finding, int, int]], known: Origins
         found.append(finding if fits else shorten(finding))
         raw.append(text if fits else None)
     actors = [_known(finding.process) for finding in found]
-    return make_told(found, actors, raw, [row[1] for row in rows], [row[2] for row in rows], known)
+    return make_told(
+        found, actors, pa.array(raw, pa.string()), [row[1] for row in rows], [row[2] for row in rows], known
+    )
 
 
 def _known(process: ProcessView | None) -> Known:

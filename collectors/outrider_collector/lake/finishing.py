@@ -79,7 +79,7 @@ class OriginColumns:
         self.columns["account"] = texts([account for _, account in places])
         self.columns["sequence"] = longs([origin.sequence for origin in origins])
         self.columns["received_ms"] = longs([origin.received_at_ns // 1_000_000 for origin in origins])
-        self.columns["prefix"] = texts([f"{origin.agent}-{origin.sequence}" for origin in origins])
+        self.columns["prefix"] = texts([f"{origin.agent}-{origin.named or origin.sequence}" for origin in origins])
 
     def take(self, indices: pa.Array) -> Flat:
         """The columns of the origins with these numbers."""

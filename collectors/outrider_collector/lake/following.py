@@ -16,6 +16,8 @@ from typing import Final
 import msgspec
 
 from outrider_collector.lake import merging
+from outrider_collector.lake.layout import safe_name
+from outrider_collector.lake.own import OwnFindings
 from outrider_collector.lake.places import Lake
 from outrider_collector.lake.record import Merge, load_record
 from outrider_collector.lake.retention import EVERY_S, remove_expired
@@ -47,9 +49,11 @@ class Follower:
         limits: Limits | None = None,
         keep_days: int = 0,
         progress: Path | None = None,
+        own: OwnFindings | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._lake, self._spool, self._collector, self._judge = lake, spool, collector, judge
+        self._lake, self._spool, self._collector, self._judge = lake, spool, safe_name(collector), judge
+        self._own = own
         self._limits, self._keep_days, self._progress, self._clock_ns = limits, keep_days, progress, clock_ns
         self._tail = Tail(spool)
         self._swept_s = -EVERY_S
@@ -62,6 +66,7 @@ class Follower:
         while writer is not None and not stop.is_set():
             try:
                 idle = not self._step(writer)
+                self._step_own()
                 self._sweep()
                 self._merge(writer)
             except OSError as error:
@@ -74,6 +79,7 @@ class Follower:
             try:
                 writer.flush()
                 self._tell(writer)
+                self._finish_own()
             except OSError as error:
                 log.error("the lake cannot be written, what it lacks is in the spool: %s", error)
 
@@ -84,6 +90,7 @@ class Follower:
             pass
         writer.flush()
         self._tell(writer)
+        self._finish_own()
         return writer
 
     def _opened(self, stop: Event) -> LakeWriter | None:
@@ -139,6 +146,14 @@ class Follower:
             gc.collect()
         return len(judged)
 
+    def _step_own(self) -> None:
+        if self._own is not None:
+            self._own.step()
+
+    def _finish_own(self) -> None:
+        if self._own is not None:
+            self._own.finish()
+
     def _merge(self, writer: LakeWriter) -> None:
         """Merge one hour's small files at a time: the spool must not wait for all of them."""
         if writer.record.merge is not None:
@@ -147,7 +162,8 @@ class Follower:
         if self._merges is None and now_s - self._merged_s >= merging.EVERY_S:
             self._merged_s = now_s
             self._merges = merging.find_merges(self._lake, self._collector, self._clock_ns() // 1_000_000)
-        if self._merges is None or writer.record.plan is not None:
+        unfinished = writer.record.plan is not None or (self._own is not None and self._own.is_unfinished)
+        if self._merges is None or unfinished:
             return
         planned = next(self._merges, None)
         if planned is None:

@@ -4,7 +4,8 @@
 
 Security Lake partitions by day; the hour (UTC) of all records of a file is the first two digits of its name, so that a
 reader who wants an hour need not open the others. What follows the hour is the flush that wrote it: the collector's
-name and the range of its spool. The same range makes the same names, so that writing again replaces.
+name and the range of its spool. The same range makes the same names, so that writing again replaces. What a collector
+found itself came in no spool: behind its name stands `.own`, and the range is of the store's numbers.
 
 What the writer keeps for itself lies under `_outrider/`: readers of lakes pass over names that begin so.
 """
@@ -31,7 +32,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _FILE = re.compile(
     rf"{ROOT}/(?P<source>[a-z-]+)/region=(?P<region>[^/]+)/accountId=(?P<account>\d{{12}})"
-    r"/eventDay=(?P<day>\d{8})/(?P<hour>\d\d)-(?P<collector>[A-Za-z0-9_-]+)"
+    r"/eventDay=(?P<day>\d{8})/(?P<hour>\d\d)-(?P<collector>[A-Za-z0-9_-]+(?:\.own)?)"
     r"-(?P<start>\d{8,}\.\d{10,})-(?P<end>\d{8,}\.\d{10,})\.parquet",
     re.ASCII,
 )
@@ -65,13 +66,18 @@ class LakeFile(Struct, frozen=True):
 
 
 def flush_name(collector: str, start: Place, end: Place) -> str:
-    """The name of a flush: who wrote it, and of what range of which spool."""
-    return f"{safe_name(collector)}-{start.file:08d}.{start.offset:010d}-{end.file:08d}.{end.offset:010d}"
+    """The name of a flush: who wrote it, by a name that is safe, and of what range of which spool."""
+    return f"{collector}-{start.file:08d}.{start.offset:010d}-{end.file:08d}.{end.offset:010d}"
 
 
 def safe_name(collector: str) -> str:
     """A collector's name as it stands in names of files."""
     return re.sub(r"[^A-Za-z0-9_-]", "-", collector)[:MAX_NAME]
+
+
+def own_name(collector: str) -> str:
+    """By what name a collector, of that safe name, brings in what it found itself: one that no collector has."""
+    return f"{collector}.own"
 
 
 def path_of(lake_class: LakeClass, partition: Partition, flush: str) -> str:
@@ -134,5 +140,5 @@ def day_of(at_ms: int) -> str:
 
 
 def record_path(collector: str) -> str:
-    """Where a collector's writer notes how far it has come."""
-    return f"{CONTROL}/{safe_name(collector)}/commit.json"
+    """Where the writer of that safe name notes how far it has come."""
+    return f"{CONTROL}/{collector}/commit.json"

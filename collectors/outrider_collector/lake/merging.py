@@ -18,10 +18,10 @@ from outrider_collector.lake.layout import (
     Partition,
     day_of,
     flush_name,
+    own_name,
     path_of,
     read_path,
     read_paths,
-    safe_name,
     standing,
 )
 from outrider_collector.lake.parquet import merge
@@ -39,12 +39,13 @@ EVERY_S: Final = 600.0
 
 
 def find_merges(lake: Lake, collector: str, now_ms: int, *, days: int = 2) -> Iterator[Merge]:
-    """What may be merged in the last days of a collector's own files. Raises OSError."""
+    """What may be merged in the last days of the files of a collector, by its safe name. Raises OSError."""
+    names = (collector, own_name(collector))
     wanted = {day_of(max(now_ms - number * DAY_MS, 0)) for number in range(days)}
     for lake_class in CLASSES:
         for day in _days(lake, lake_class):
             if day.rpartition("=")[2] in wanted:
-                yield from _merges_of_day(lake, lake_class, day, safe_name(collector), now_ms)
+                yield from _merges_of_day(lake, lake_class, day, names, now_ms)
 
 
 def do_merge(lake: Lake, planned: Merge) -> bool:
@@ -69,15 +70,15 @@ def _days(lake: Lake, lake_class: LakeClass) -> Iterator[str]:
                 yield day
 
 
-def _merges_of_day(lake: Lake, lake_class: LakeClass, day: str, collector: str, now_ms: int) -> Iterator[Merge]:
+def _merges_of_day(lake: Lake, lake_class: LakeClass, day: str, names: tuple[str, ...], now_ms: int) -> Iterator[Merge]:
     sizes = dict(list_files(lake, day))
-    hours: dict[int, list[LakeFile]] = {}
+    hours: dict[tuple[int, str], list[LakeFile]] = {}
     for file in standing(read_paths(sizes)):
-        if file.collector == collector and now_ms - file.start_ms >= SETTLED_MS:
-            hours.setdefault(file.start_ms, []).append(file)
-    for hour_ms, files in sorted(hours.items()):
+        if file.collector in names and now_ms - file.start_ms >= SETTLED_MS:
+            hours.setdefault((file.start_ms, file.collector), []).append(file)
+    for (hour_ms, name), files in sorted(hours.items()):
         for few in _bins(sorted(files, key=lambda each: each.first), sizes):
-            flush = flush_name(collector, few[0].first, few[-1].last)
+            flush = flush_name(name, few[0].first, few[-1].last)
             partition = Partition(few[0].region, few[0].account, hour_ms // HOUR_MS)
             yield Merge(path_of(lake_class, partition, flush), tuple(file.path for file in few))
 

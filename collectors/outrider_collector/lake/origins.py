@@ -29,10 +29,13 @@ MAX_TEXT: Final = 2048
 
 
 class Origin(Struct, frozen=True):
-    """Where a record comes from. What is not known is None; `mnt_ns` too."""
+    """Where a record comes from. What is not known is None.
+
+    `named` stands for the batch in the name of a record that came in none.
+    """
 
     agent: str
-    sequence: int
+    sequence: int | None
     received_at_ns: int
     software: str | None = None
     task_arn: str | None = None
@@ -42,6 +45,7 @@ class Origin(Struct, frozen=True):
     container_id: str | None = None
     container_name: str | None = None
     image: str | None = None
+    named: str = ""
 
     @property
     def place(self) -> tuple[str, str]:
@@ -71,6 +75,7 @@ def origin_of(batch: Origin, container: ContainerSeen | None) -> Origin:
         container_id=_said(container.id),
         container_name=_said(container.name),
         image=_said(container.image),
+        named=batch.named,
     )
 
 

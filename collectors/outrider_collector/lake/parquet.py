@@ -67,11 +67,11 @@ def cluster(tasks: pa.Array, times: Any) -> tuple[pa.Array, list[int]]:
     return pc.sort_indices(keys, [("group", "ascending"), ("time", "ascending")]), sizes
 
 
-def encode(lake_class: LakeClass, rows: pa.Table, origins: OriginColumns) -> pa.Buffer:
-    """The file of some unfinished rows."""
-    tasks = origins.columns["task_arn"].take(rows.column("origin").combine_chunks())
-    indices, sizes = cluster(tasks, rows.column("time"))
-    return _write(lake_class, nest(finish(lake_class, rows.take(indices), origins)), sizes)
+def encode(lake_class: LakeClass, rows: pa.Table, chosen: pa.Array, origins: OriginColumns) -> pa.Buffer:
+    """The file of some unfinished rows, by their numbers. They are copied once, in the order that they are to have."""
+    tasks = origins.columns["task_arn"].take(rows.column("origin").take(chosen).combine_chunks())
+    order, sizes = cluster(tasks, rows.column("time").take(chosen))
+    return _write(lake_class, nest(finish(lake_class, rows.take(chosen.take(order)), origins)), sizes)
 
 
 def merge(lake_class: LakeClass, files: Sequence[bytes]) -> pa.Buffer | None:

@@ -23,6 +23,7 @@ from outrider_collector.lake.rows import Rows
 from outrider_collector.spool import Frame, Place
 from outrider_wire.batch import Batch, peek_header, read_events, read_findings
 from outrider_wire.errors import WireError
+from outrider_wire.findings import Finding
 
 CHUNK_ROWS: Final = 16_384
 """Rows that become columns at a time."""
@@ -42,7 +43,7 @@ class Limits(Struct, frozen=True):
 
 
 class LakeWriter:
-    """Writes one collector's spool into a lake. Not for several threads."""
+    """Writes one collector's spool into a lake; `collector` is its safe name. Not for several threads."""
 
     def __init__(
         self,
@@ -81,9 +82,20 @@ class LakeWriter:
         if self._rows.count >= CHUNK_ROWS:
             self._make_columns()
 
+    def take_finding(self, finding: Finding, origin: Origin, end: Place) -> None:
+        """Take a finding that came in no batch."""
+        self.reach(end)
+        self._rows.add_findings(origin, [finding])
+        if self._rows.count >= CHUNK_ROWS:
+            self._make_columns()
+
     def skip(self, frame: Frame) -> None:
         """Pass over a batch."""
-        self._end = frame.end
+        self.reach(frame.end)
+
+    def reach(self, end: Place) -> None:
+        """Up to here all there is was taken."""
+        self._end = end
 
     def is_due(self) -> bool:
         """Whether it is time to flush."""
@@ -98,16 +110,17 @@ class LakeWriter:
             return 0
         origins = OriginColumns(self._origins)
         flush = flush_name(self._collector, self.record.position, self._end)
+        whole = {uid: pa.Table.from_batches(batches).combine_chunks() for uid, batches in self._columns.items()}
         parts = [
-            (BY_UID[uid], rows, path_of(BY_UID[uid], partition, flush))
-            for uid, batches in self._columns.items()
-            for partition, rows in split(pa.Table.from_batches(batches), origins)
+            (BY_UID[uid], rows, chosen, path_of(BY_UID[uid], partition, flush))
+            for uid, rows in whole.items()
+            for partition, chosen in split(rows, origins)
         ]
-        files = tuple(path for _, _, path in parts)
+        files = tuple(path for *_, path in parts)
         leftover = set(self.record.plan.files if self.record.plan else ()) - set(files)
         self._note(Record(self.record.position, Plan(self._end, (*files, *sorted(leftover)))))
-        for lake_class, rows, path in parts:
-            self._lake.put(path, encode(lake_class, rows, origins))
+        for lake_class, rows, chosen, path in parts:
+            self._lake.put(path, encode(lake_class, rows, chosen, origins))
         for path in leftover:
             self._lake.remove(path)
         self._note(Record(self._end))
@@ -177,17 +190,16 @@ def open_frame(frame: Frame) -> Batch:
     return Batch(header, digest, rest[: header.findings.size], rest[header.findings.size :])
 
 
-def split(rows: pa.Table, origins: OriginColumns) -> Iterator[tuple[Partition, pa.Table]]:
-    """Unfinished rows by their partition."""
+def split(rows: pa.Table, origins: OriginColumns) -> Iterator[tuple[Partition, pa.Array]]:
+    """The numbers of unfinished rows by their partition."""
     places, numbers = _places(origins)
     place = numbers.take(rows.column("origin").combine_chunks())
     hours = pc.divide(rows.column("time").combine_chunks(), HOUR_MS)
     keys = pc.add(pc.multiply(hours, MAX_PLACES + 1), place)
     for key in sorted(pc.unique(keys).to_pylist()):
         hour, number = divmod(key, MAX_PLACES + 1)
-        chosen = pc.equal(keys, key)
         region, account = places[number]
-        yield Partition(region, account, hour), rows if chosen.true_count == len(rows) else rows.filter(chosen)
+        yield Partition(region, account, hour), pc.indices_nonzero(pc.equal(keys, key))
 
 
 def _places(origins: OriginColumns) -> tuple[list[tuple[str, str]], pa.Array]:

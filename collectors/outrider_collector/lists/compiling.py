@@ -7,7 +7,7 @@ trusted whatever lies within. So the table follows from the entries alone, whate
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Final, TypeVar
 
 from msgspec import Struct
@@ -93,21 +93,21 @@ def compile_lists(listed: Listed, *, max_rows: int = MAX_ROWS) -> Compiled:
     return Compiled(table, shape, left_out)
 
 
-def entries_of(table: ListTable, source: str, into: Listed) -> int:
-    """Take over what a table says by one source: it could not be read again. How many that are."""
+def entries_of(table: ListTable, sources: Container[str], into: Listed) -> int:
+    """Take over what a table says by these sources: they could not be read again. How many that are."""
     count = 0
     for key, label in table.domain_keys():
-        if label.source == source:
+        if label.source in sources:
             into.add_domain(key, label)
             count += 1
     for key, label in table.file_keys():
-        if label.source == source:
+        if label.source in sources:
             into.add_file(key, label)
             into.algorithms.update(table.shape.algorithms)
             count += 1
     for width in (4, 16):
         for first, last, prefix, label in table.networks(width):
-            if label.source == source:
+            if label.source in sources:
                 into.add_network(width, Network(first, last, prefix, label))
                 count += 1
     return count

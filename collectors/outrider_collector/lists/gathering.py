@@ -54,8 +54,10 @@ class Gatherer:
         self._fetch, self._clock_s = fetch, clock_s
         self._held: dict[str, _Held] = {}
 
-    def gather(self, sources: Sequence[Source], in_force: ListTable | None = None) -> tuple[Listed, list[SourceState]]:
-        """Everything that is listed now, and how each source stands."""
+    def gather(
+        self, sources: Sequence[Source], in_force: ListTable | None = None, *, anew: bool = True
+    ) -> tuple[Listed, list[SourceState]]:
+        """Everything that is listed now, and how each source stands. Without `anew`, only new sources are read."""
         names = {source.name for source in sources}
         self._held = {name: held for name, held in self._held.items() if name in names}
         listed, states = Listed(), []
@@ -63,12 +65,14 @@ class Gatherer:
             held = self._held.get(source.name)
             if held is None or held.source != source:
                 held = self._held[source.name] = _Held(source)
-            self._refresh(held)
+                self._refresh(held)
+            elif anew:
+                self._refresh(held)
             kept = 0
             if held.read is not None:
                 _add_all(listed, held, self._clock_s())
             elif in_force is not None:
-                kept = entries_of(in_force, source.name, listed)
+                kept = entries_of(in_force, {source.name}, listed)
             states.append(_state(held, kept))
         return listed, states
 
@@ -131,10 +135,11 @@ def _add_all(listed: Listed, held: _Held, now_s: float) -> None:
         if label is None:
             category = "" if source.trusted else entry.category or source.category
             label = labels[entry.category, said] = Label(source.name, category, said, source.trusted)
-        _add(listed, entry, label)
+        add_entry(listed, entry, label)
 
 
-def _add(listed: Listed, entry: Entry, label: Label) -> None:
+def add_entry(listed: Listed, entry: Entry, label: Label) -> None:
+    """Add an entry by what it is found by."""
     if entry.kind == "domain":
         listed.add_domain(domain_key(entry.value), label)
     elif entry.kind == "network":

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from outrider_collector.api.operation import Call, Operation, Parts
+from outrider_collector.lists.entry_operations import OPERATIONS as ENTRIES
 from outrider_collector.lists.publishing import ListsState, Publisher
 from outrider_wire.errors import WireError
 from outrider_wire.lists import LISTS_CONTENT_TYPE
@@ -37,6 +38,8 @@ STATE: Final = Operation(
     summary="Which threat lists are in force, and how their sources stand",
     answer=ListsState,
 )
+DESCRIBED: Final = (STATE, DOCUMENT, *ENTRIES)
+"""All of them, as they are without a publisher."""
 
 
 def lists_operations(publisher: Publisher) -> tuple[Operation, ...]:
@@ -54,4 +57,4 @@ def lists_operations(publisher: Publisher) -> tuple[Operation, ...]:
         del call
         return publisher.state
 
-    return replace(DOCUMENT, serve=serve), replace(STATE, work=work)
+    return replace(DOCUMENT, serve=serve), replace(STATE, work=work), *ENTRIES

@@ -18,10 +18,12 @@ from msgspec import Struct
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from outrider_collector.lists.by_hand import PLACE, add_by_hand, carry_over, has_by_hand
 from outrider_collector.lists.compiling import compile_lists
 from outrider_collector.lists.gathering import Gatherer, SourceState
-from outrider_collector.lists.sources import load_sources
+from outrider_collector.lists.sources import Source, load_sources
 from outrider_collector.store.database import writing
+from outrider_collector.store.list_entries import entries_mark, load_entries
 from outrider_collector.store.threat_lists import (
     ListRow,
     load_document,
@@ -56,7 +58,8 @@ class ListsState(Struct, frozen=True, kw_only=True):
 class Publisher:
     """Makes and hands out list documents. `notice`, `document` and `state` are safe from any thread.
 
-    `file` names the sources (see `sources`); with None, what others put into the store is still announced.
+    `file` names the sources (see `sources`); with None, what others put into the store is still announced, with what
+    is listed by hand.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Publisher:
         self._current: tuple[str, bytes] = ("", b"")
         self._state = ListsState(public_key=key.public)
         self._file_mark: tuple[int, int, int] | None = None
+        self._mark: tuple[int, int] | None = None
         self._stop, self._wake = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="lists", daemon=True)
 
@@ -113,22 +117,33 @@ class Publisher:
         with self._engine.connect() as connection:
             return load_document(connection, digest)
 
-    def refresh(self) -> ListsState:
-        """Read every source that changed, and publish where that changes anything. Raises SQLAlchemyError."""
-        if self._file is None:
-            return self._state
-        try:
-            sources = load_sources(self._file)
-        except ConfigError as error:
-            return self._tell(error=str(error))
+    def refresh(self, *, anew: bool = True) -> ListsState:
+        """Put together what sources and people list, and publish where that changes anything. Raises SQLAlchemyError.
+
+        Without `anew`, sources are as they were read last.
+        """
+        with self._engine.connect() as connection:
+            mark, by_hand = entries_mark(connection), load_entries(connection)
         before = self._in_force()
-        listed, states = self._gatherer.gather(sources, before.table if before is not None else None)
+        table = before.table if before is not None else None
+        sources, error = self._sources()
+        if sources is not None:
+            listed, states = self._gatherer.gather(sources, table, anew=anew)
+        elif by_hand or has_by_hand(table):
+            listed, states = carry_over(table), [each for each in self._state.sources if each.place != PLACE]
+        else:
+            self._mark = mark
+            return self._tell(error=error) if error else self._state
+        states = [*states, *add_by_hand(listed, by_hand, self._clock_ns() / 1e9)]
         try:
             compiled = compile_lists(listed)
-            self._publish(compiled.table, compiled.shape)
-        except ValueError as error:
-            return self._tell(sources=states, error=str(error))
-        return self._tell(sources=states, left_out=dict(compiled.left_out), error="")
+            upon = None if sources is not None else before.header.version if before is not None else 0
+            if not self._publish(compiled.table, compiled.shape, upon=upon):
+                return self._tell(sources=states)
+        except ValueError as refused:
+            return self._tell(sources=states, error=str(refused))
+        self._mark = mark
+        return self._tell(sources=states, left_out=dict(compiled.left_out), error=error)
 
     def take_over(self) -> None:
         """Announce the newest document of the store, whoever put it there. Raises SQLAlchemyError."""
@@ -145,14 +160,25 @@ class Publisher:
             return
         self._announce(row, document.header.shape)
 
-    def _publish(self, table: bytes, shape: TableShape) -> None:
+    def _sources(self) -> tuple[list[Source] | None, str]:
+        """What the file names, None where there is none or it is broken; and what is wrong with it."""
+        if self._file is None:
+            return None, ""
+        try:
+            return load_sources(self._file), ""
+        except ConfigError as error:
+            return None, str(error)
+
+    def _publish(self, table: bytes, shape: TableShape, *, upon: int | None) -> bool:
+        """Put it in force; False where another version than `upon`, which it was made from, is."""
         contents = hashlib.sha256(msgspec.msgpack.encode(shape) + table).hexdigest()
         with writing(self._engine) as connection:
             newest = load_newest(connection)
-            ours = newest is not None and self._is_ours(newest)
+            if upon is not None and upon != (newest.version if newest is not None else 0):
+                return False
             if newest is None and not is_full(shape):
-                return
-            if newest is not None and ours and newest.contents == contents:
+                return True
+            if newest is not None and newest.contents == contents and self._is_ours(newest):
                 row = newest
             else:
                 version = max(self._clock_ns(), newest.version + 1 if newest is not None else 1)
@@ -161,6 +187,7 @@ class Publisher:
                 save_document(connection, row)
                 log.info("threat lists: version %d, %d bytes", version, notice.size)
         self._announce(row, shape)
+        return True
 
     def _announce(self, row: ListRow, shape: TableShape) -> None:
         self._current = (row.digest, row.document)
@@ -193,17 +220,24 @@ class Publisher:
         while not self._stop.is_set():
             try:
                 self.take_over()
-                if self._file is not None and (time.monotonic() >= refresh_at_s or self._file_changed()):
+                due = self._file_changed() or time.monotonic() >= refresh_at_s
+                if due:
                     refresh_at_s = time.monotonic() + self._refresh_s
-                    self._file_changed()
-                    self.refresh()
+                if due or self._hand_changed():
+                    self.refresh(anew=due)
             except SQLAlchemyError as error:
                 self._tell(error=f"the store: {error}"[:300])
             self._wake.wait(LOOK_EVERY_S)
 
+    def _hand_changed(self) -> bool:
+        """Whether anything was listed by hand, or taken off, since that was last put in force."""
+        with self._engine.connect() as connection:
+            return entries_mark(connection) != self._mark
+
     def _file_changed(self) -> bool:
-        """Whether the sources' file, or a list that is a file, is another than when this was last asked."""
-        assert self._file is not None
+        """Whether the sources' file is another than when this was last asked."""
+        if self._file is None:
+            return False
         try:
             status = self._file.stat()
             mark = (status.st_ino, status.st_size, status.st_mtime_ns)

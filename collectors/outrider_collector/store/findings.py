@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 
+from outrider_collector.integrity import ID_PREFIX
 from outrider_collector.store.asking import FindingPage, FindingQuery, query_findings
 from outrider_collector.store.audit import COLLECTOR, record
 from outrider_collector.store.feed import take_numbers
@@ -37,13 +38,16 @@ class Told(Struct, frozen=True):
     finding: Finding
 
 
-def save_findings(connection: Connection, received_at_ns: int, found: list[Finding]) -> None:
+def save_findings(connection: Connection, received_at_ns: int, found: list[Finding], *, collector: str = "") -> None:
     """Write findings that are not there yet; `agent` and `id` make one the same as another."""
-    save_told(connection, [Told(received_at_ns, finding) for finding in found])
+    save_told(connection, [Told(received_at_ns, finding) for finding in found], collector=collector)
 
 
-def save_told(connection: Connection, told: Sequence[Told]) -> None:
-    """Write what was told, each once. The last thing to do in a transaction: from here on others wait for its end."""
+def save_told(connection: Connection, told: Sequence[Told], *, collector: str = "") -> None:
+    """Write what was told, each once. The last thing to do in a transaction: from here on others wait for its end.
+
+    `collector` is who says so of its own findings: it is the one that brings them into the lake.
+    """
     fresh = {(each.finding.agent, column(each.finding.id, 128)): each for each in reversed(told)}
     if not fresh:
         return
@@ -52,10 +56,11 @@ def save_told(connection: Connection, told: Sequence[Told]) -> None:
         del fresh[agent_and_id]
     ordered = list(reversed(fresh.values()))
     if ordered:
-        _fold(connection, ordered, [fold_id(each.finding) for each in ordered], [next(numbers) for _ in ordered])
+        _fold(connection, ordered, [next(numbers) for _ in ordered], collector)
 
 
-def _fold(connection: Connection, told: list[Told], ids: list[str], positions: list[int]) -> None:
+def _fold(connection: Connection, told: list[Told], positions: list[int], collector: str) -> None:
+    ids = [fold_id(each.finding) for each in told]
     there, matcher = _load(connection, sorted(set(ids))), load_matcher(connection)
     new: dict[str, Row] = {}
     changed: dict[str, Row] = {}
@@ -64,7 +69,7 @@ def _fold(connection: Connection, told: list[Told], ids: list[str], positions: l
         before = new.get(name) or changed.get(name) or there.get(name)
         after = _after(before, each, position, matcher) | {"id": name}
         (changed if name in there else new)[name] = after
-        kept.append(_occurrence(each, after["number"], position))
+        kept.append(_occurrence(each, after["number"], position, collector))
     back = [name for name, row in changed.items() if there[name]["state"] == "archived" != row["state"]]
     if new:
         connection.execute(insert(findings), list(new.values()))
@@ -131,7 +136,7 @@ def row_of(finding: Finding) -> Row:
     }
 
 
-def _occurrence(told: Told, number: int, position: int) -> Row:
+def _occurrence(told: Told, number: int, position: int, collector: str) -> Row:
     finding = told.finding
     return {
         "position": position,
@@ -141,6 +146,7 @@ def _occurrence(told: Told, number: int, position: int) -> Row:
         "at_ns": _at_ns(finding, told),
         "received_at_ns": told.received_at_ns,
         "task_arn": column(finding.task.arn, LONGEST) if finding.task else "",
+        "collector": collector if finding.id.startswith(ID_PREFIX) else "",
         "body": msgspec.json.encode(finding),
     }
 

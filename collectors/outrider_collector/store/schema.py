@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, func, inspect, select
 
-from outrider_collector.store import collectors, enrolments, exports, fulltext, threat_lists, tokens
+from outrider_collector.store import collectors, enrolments, exports, fulltext, list_entries, threat_lists, tokens
 from outrider_collector.store.database import writing
 from outrider_collector.store.tables import feed, metadata
 from outrider_wire.errors import ConfigError
@@ -22,6 +22,7 @@ TABLES: Final = (
     exports.exports,
     collectors.collectors,
     threat_lists.threat_lists,
+    list_entries.list_entries,
 )
 """Of each module that has tables, some: so all are known to `metadata`."""
 

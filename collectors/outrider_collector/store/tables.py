@@ -2,7 +2,8 @@
 
 A finding's row is what repeats of it fold into, an occurrence is one of them as its agent told it: its `body` is that
 JSON. An occurrence's key is the agent and its id together, so that no agent can take the place of another's. Text
-columns are cut and cleaned (`texts.column`), since they are only for asking by: the body has it all.
+columns are cut and cleaned (`texts.column`), since they are only for asking by: the body has it all. `collector` names
+the one that made it itself, and is empty where an agent told it.
 
 Numbers of findings, occurrences, notes, rules and the audit log come from one counter (`feed`), so they are in the
 order of commits on both engines.
@@ -189,10 +190,19 @@ occurrences = Table(
     Column("at_ns", BigInteger, nullable=False),
     Column("received_at_ns", BigInteger, nullable=False, index=True),
     Column("task_arn", text(LONGEST), nullable=False),
+    Column("collector", text(64), nullable=False),
     Column("body", LargeBinary, nullable=False),
     UniqueConstraint("agent", "id"),
     Index("occurrences_finding", "finding", "position"),
     Index("occurrences_task", "task_arn", "finding"),
+)
+
+Index(
+    "occurrences_own",
+    occurrences.c.collector,
+    occurrences.c.position,
+    sqlite_where=occurrences.c.collector != "",
+    postgresql_where=occurrences.c.collector != "",
 )
 
 notes = Table(

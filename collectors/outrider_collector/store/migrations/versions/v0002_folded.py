@@ -111,11 +111,14 @@ def _findings() -> None:
         sa.Column("at_ns", sa.BigInteger, nullable=False),
         sa.Column("received_at_ns", sa.BigInteger, nullable=False, index=True),
         sa.Column("task_arn", text(512), nullable=False),
+        sa.Column("collector", text(64), nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.UniqueConstraint("agent", "id"),
     )
     op.create_index("occurrences_finding", "occurrences", ["finding", "position"])
     op.create_index("occurrences_task", "occurrences", ["task_arn", "finding"])
+    own, columns = sa.text("collector <> ''"), ["collector", "position"]
+    op.create_index("occurrences_own", "occurrences", columns, sqlite_where=own, postgresql_where=own)
 
 
 _TEXTS = {
@@ -201,6 +204,19 @@ def _threat_lists() -> None:
         sa.Column("digest", sa.String(64), nullable=False, index=True),
         sa.Column("contents", sa.String(64), nullable=False),
         sa.Column("document", sa.LargeBinary, nullable=False),
+    )
+    op.create_table(
+        "list_entries",
+        sa.Column("list", text(64), primary_key=True),
+        sa.Column("kind", text(8), primary_key=True),
+        sa.Column("value", text(256), primary_key=True),
+        sa.Column("number", _number(), nullable=False, unique=True),
+        sa.Column("category", text(32), nullable=False),
+        sa.Column("trusted", sa.Boolean, nullable=False),
+        sa.Column("expires_at_ns", sa.BigInteger, nullable=False),
+        sa.Column("made_at_ns", sa.BigInteger, nullable=False),
+        sa.Column("who", text(256), nullable=False),
+        sa.Column("why", text(512), nullable=False),
     )
 
 
