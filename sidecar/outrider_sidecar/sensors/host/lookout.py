@@ -176,6 +176,8 @@ class Lookout:
         self._tell_of_forks(now_ns)
         self._life.check_leaderless()
         self._look_around(now_ns)
+        if not self._tell_at_ns:
+            self._marks.drain(self._outlet.put)  # so that it is known of a quiet time that nothing happened in it
         self._outlet.flush()
         self._publish()
 
