@@ -147,13 +147,37 @@ def test_the_unit_brings_it_back(lab: HostLab, tmp_path: Path) -> None:
         way.stop()
 
 
+def test_the_unit_starts_what_stands_still_anew(tmp_path: Path) -> None:
+    """Whoever stops all of it at once, so that none of them minds another, finds it running again."""
+    if reason := service_manager.missing():
+        pytest.skip(reason)
+    with service_manager.service_manager(tmp_path) as manager:
+        way = InUnit(manager)
+        assert way.try_to_start({}, lines="WatchdogSec=3\n").returncode == 0
+        first = int(manager.property("outrider.service", "MainPID"))
+        wait_until(lambda: len(_processes(first)) >= 3, what="its processes")
+        stopped = _processes(first)
+        for pid in stopped:  # the supervisor first: nobody is started anew
+            os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: int(manager.property("outrider.service", "NRestarts")) >= 1, timeout_s=40, what="a restart")
+        wait_until(lambda: manager.property("outrider.service", "ActiveState") == "active", timeout_s=40, what="it")
+        assert int(manager.property("outrider.service", "MainPID")) not in (0, first)
+        assert not [pid for pid in stopped if Path(f"/proc/{pid}").exists()]
+        way.stop()
+
+
+def _processes(first: int) -> list[int]:
+    """The main process of a unit, and its children."""
+    return [first, *map(int, Path(f"/proc/{first}/task/{first}/children").read_text().split())]
+
+
 def test_a_wrong_setting_is_not_tried_for_ever(tmp_path: Path) -> None:
     """Exit 2 ends in a failed unit that says why, not in a restart each second."""
     if reason := service_manager.missing():
         pytest.skip(reason)
     with service_manager.service_manager(tmp_path) as manager:
         way = InUnit(manager)
-        way.start({"OUTRIDER_COLLECTER_URL": "https://collector.example"})
+        assert way.try_to_start({"OUTRIDER_COLLECTER_URL": "https://collector.example"}).returncode != 0
         wait_until(lambda: manager.property("outrider.service", "ActiveState") == "failed", timeout_s=20)
         assert manager.property("outrider.service", "NRestarts") == "0"
         assert "did you mean OUTRIDER_COLLECTOR_URL" in way.log()
