@@ -69,6 +69,7 @@ class FileMarks:
         self._told_until_ns = 0
         self._checked_ns = 0
         self._unplaced = 0
+        self._meanwhile: Callable[[], None] = lambda: None
 
     def open(self, identify: Identify) -> None:
         """Open the groups, in this process. Raises Unavailable; containers are then told of as not watched."""
@@ -124,8 +125,12 @@ class FileMarks:
         if self._queues is not None:
             self._queues.reader.forget(pid)
 
-    def drain(self, emit: Emit) -> None:
-        """Tell of all that happened so far; in a storm of as much as TURN_S allows, and another turn is asked for."""
+    def drain(self, emit: Emit, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Tell of all that happened so far; in a storm of as much as TURN_S allows, and another turn is asked for.
+
+        `meanwhile` is called before every TAKE_EVERY changes; it may add and remove containers.
+        """
+        self._meanwhile = meanwhile
         self._pace.begin_turn()
         for event in self._take_told():
             emit(event)
@@ -231,8 +236,10 @@ class FileMarks:
         writes = [write for write in batch.writes if self._is_watched(write.mnt_ns) and self._has_its_name(write)]
         for number, run in enumerate(put_together(named, writes)):
             if number % TAKE_EVERY == 0:
+                self._meanwhile()
                 queues.take_in()
-            self._tell(run, emit)
+            if self._is_watched(run.mnt_ns):
+                self._tell(run, emit)
         for read in self._listed.choose(batch.reads, self._clock()):
             self._teller.tell_read(read, emit)
         self._tell_counts(emit)
