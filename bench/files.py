@@ -48,7 +48,7 @@ class Run:
         began = time.perf_counter()
         own_ns = os.stat("/proc/self/ns/mnt").st_ino
         self.sensor.add_root(own_ns, os.getpid(), baseline_ns=baseline_ns)
-        wait(lambda: self.sensor.watched_since(own_ns, FIRST_PLACES) is not None or not baseline_ns)
+        wait(lambda: self.sensor.sight(own_ns, FIRST_PLACES) is not None or not baseline_ns)
         self.first_s = time.perf_counter() - began
         wait(self.sensor.settled)
         self.scan_s = time.perf_counter() - began

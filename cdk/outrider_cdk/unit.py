@@ -34,13 +34,20 @@ _UNIT: Final = """\
 # change single lines by `systemctl edit outrider`.
 [Unit]
 Description=Outrider, a runtime guard for the containers of this machine
-# Up before the first container, and down after the last. No dependency: neither waits for the other to work.
+# Up before the first container, and down after the last. No dependency: Docker starts whatever becomes of this, when it
+# is up, has failed, or TimeoutStartSec is over.
 Before=docker.service containerd.service ecs.service
 # Never give up; see RestartPreventExitStatus for what is not tried again.
 StartLimitIntervalSec=0
 
 [Service]
-Type=exec
+# Up when its processes are started. From then on it beats while all of them are well. Where nothing is heard for so
+# long, because the one that minds the others was stopped or hangs, all are killed, which a stopped process cannot put
+# off, and started anew. A starved machine is given the time to be slow.
+Type=notify
+TimeoutStartSec=60
+WatchdogSec=30
+WatchdogSignal=SIGKILL
 ExecStart={program} run --mode host
 Environment=OUTRIDER_JOURNAL_DIR={journal} OUTRIDER_STOP_TIMEOUT_S=5
 # Optional. A token belongs into a file of its own (OUTRIDER_TOKEN_FILE); tables into TOML (OUTRIDER_CONFIG).

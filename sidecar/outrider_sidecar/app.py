@@ -18,6 +18,7 @@ from outrider_sidecar.journal import Journal, load_resume_key
 from outrider_sidecar.journal.directory import check_directory
 from outrider_sidecar.linux import procfs
 from outrider_sidecar.linux.memory import settle_before_fork, use_one_arena
+from outrider_sidecar.linux.sd_notify import find_service_manager
 from outrider_sidecar.lists.updates import ListUpdates
 from outrider_sidecar.log import say
 from outrider_sidecar.memory import Memory
@@ -83,6 +84,7 @@ def run_sidecar(settings: Settings) -> int:
         lookout=parts.lookout,
         gate=parts.gate,
         stop_after_s=parts.stop_after_s,
+        manager=find_service_manager(os.environ, pid=os.getpid()),
     )
 
 

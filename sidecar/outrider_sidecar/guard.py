@@ -279,11 +279,11 @@ class Guard:
             self.intake.put(SightLost(time.time_ns(), sensor.name, str(error)))
 
     def _new_drift(self, mnt_ns: int, started_ns: int, container_id: str) -> DriftRecord:
-        watched_since = partial(self.files.watched_since, mnt_ns)
+        sight_of = partial(self.files.sight, mnt_ns)
         earlier = self.earlier_drift(mnt_ns, container_id)
         if earlier is not None:
-            return DriftRecord.restore(earlier, watched_since)
-        return DriftRecord(self.plan.baseline_ns or started_ns, watched_since)
+            return DriftRecord.restore(earlier, sight_of)
+        return DriftRecord(self.plan.baseline_ns or started_ns, sight_of)
 
     def _follow(self, container: Container, process: Process) -> None:
         """Watch a container's files, and the directories its programs and scripts come from."""

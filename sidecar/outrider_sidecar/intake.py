@@ -16,6 +16,7 @@ from typing import Final
 import msgpack
 import msgspec
 
+from outrider_sidecar.sight import OPEN, unseen_since
 from outrider_wire.events import Event, SightLost
 
 MAX_QUEUED: Final = 50_000
@@ -41,7 +42,7 @@ class Intake:
         self._first: deque[Errand] = deque()
         self._max_queued = max_queued
         self._lost: Counter[str] = Counter()
-        self._lost_since_ns = 0
+        self._lost_since_ns = OPEN
         self._lock = threading.Lock()
         self._clock_ns = clock_ns
 
@@ -51,7 +52,8 @@ class Intake:
             self._queue.put(event)
         else:
             with self._lock:
-                self._lost_since_ns = self._lost_since_ns or self._clock_ns()
+                unseen_ns = OPEN if callable(event) else unseen_since(event)
+                self._lost_since_ns = min(self._lost_since_ns, unseen_ns, self._clock_ns())
                 self._lost[type(event).__name__] += 1
 
     def put_first(self, errand: Errand) -> None:
@@ -76,7 +78,7 @@ class Intake:
             return None
         with self._lock:
             lost, self._lost = self._lost, Counter()
-            since_ns, self._lost_since_ns = self._lost_since_ns, 0
+            since_ns, self._lost_since_ns = self._lost_since_ns, OPEN
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(lost.items()))
         reason = f"events came faster than the engine could judge them: {kinds}"
         return SightLost(self._clock_ns(), "engine", reason, sum(lost.values()), since_ns)

@@ -11,11 +11,13 @@ than a tick. When it dies, both children get SIGTERM from the kernel, and the tr
 
 On SIGTERM guarding goes on until no guarded process is left, or until `stop_after_s`: a stopping task is not an
 unguarded one. In `watch` the signal is the command's, and the command's end is ours.
+
+Who watches us while no child of ours can is the service manager, where there is one: it hears a beat from each round of
+the loop that finds all children well, and ends all of us where it hears none for long.
 """
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -23,9 +25,12 @@ from typing import Final
 
 import msgspec
 
+from outrider_sidecar.child import NAME, WAKING, Child
 from outrider_sidecar.heartbeat import Heartbeat, Slot
 from outrider_sidecar.launch import Launched, exit_code, launch
 from outrider_sidecar.linux import prctl
+from outrider_sidecar.linux.sd_notify import ServiceManager
+from outrider_sidecar.linux.signals import SignalWait
 from outrider_sidecar.sensors.attach import (
     TracerOptions,
     TreeScope,
@@ -33,7 +38,6 @@ from outrider_sidecar.sensors.attach import (
     run_tracer,
     sight_was_lost,
 )
-from outrider_sidecar.watchdog import Watch
 
 EngineMain = Callable[[int, Heartbeat], int]
 """The engine's whole life, in a process of its own: reads the pipe until its end, beats, gives an exit code."""
@@ -41,57 +45,14 @@ EngineMain = Callable[[int, Heartbeat], int]
 Sight = Callable[[int, Heartbeat, int, int], int]
 """The whole life of a process that feeds the pipe: (its write end, the beats, the supervisor's pid, which start)."""
 
-NAME: Final = "outrider"
 TICK_S: Final = 0.16
 """Between two looks while every child runs. Less than the silence (STANDING_NS) after which others look at us."""
 QUICK_TICK_S: Final = 0.08
 """Between two looks while one is stopped or gone, which the kernel says at once."""
 READY_WAIT_S: Final = 3.0
-BACKOFF_FIRST_S: Final = 0.01
-BACKOFF_MOST_S: Final = 0.25
 DRAIN_S: Final = 4.5
 """Longest that the end takes once guarding is over; five seconds later the task's SIGKILL comes."""
-STEADY_S: Final = 5.0
-"""A child that lived this long starts anew without delay."""
-FAILED: Final = 70
 ENDING: Final = 2
-WAKING: Final = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
-
-
-class Child:
-    """One of the two children: how it is started, and what became of it."""
-
-    def __init__(self, name: str, beat: Slot, starts: Slot, run: Callable[[int], int]) -> None:
-        self.name = name
-        self.beat = beat
-        self.starts = starts
-        self.run = run
-        self.pid = 0
-        self.watch: Watch | None = None
-        self.stopped = False
-        self.died_ns = 0
-        self.start_at_s = 0.0
-        self._started_s = 0.0
-        self._backoff_s = 0.0
-
-    def start(self, heartbeat: Heartbeat, now_s: float) -> None:
-        """Fork it."""
-        heartbeat[self.starts] += 1
-        heartbeat.beat(self.beat)
-        self._started_s = now_s
-        self.pid = _fork(self.run, heartbeat[self.starts])
-        self.watch = Watch(self.pid, self.beat)
-        self.stopped = False
-
-    def died(self, now_s: float) -> None:
-        """Note its end and when to start it again: at once after a long life, later and later after short ones."""
-        self.pid = 0
-        self.watch = None
-        self.died_ns = time.time_ns()
-        if now_s - self._started_s > STEADY_S:
-            self._backoff_s = 0.0
-        self.start_at_s = now_s + self._backoff_s
-        self._backoff_s = min(max(BACKOFF_FIRST_S, self._backoff_s * 2), BACKOFF_MOST_S)
 
 
 class Supervisor:
@@ -107,7 +68,10 @@ class Supervisor:
         stop_after_s: float,
         drain_s: float,
         sight_name: str = "tracer",
+        manager: ServiceManager | None = None,
     ) -> None:
+        self._manager = manager
+        self._signals = SignalWait(WAKING)
         self.heartbeat = Heartbeat()
         self._read_fd, self._write_fd = make_event_pipe()
         self._pid = os.getpid()
@@ -142,6 +106,7 @@ class Supervisor:
             self._start_missing(now_s)
             self._kill_hung()
             self._say_when_sight_is_back()
+            self._say_that_all_is_well(now_s)
             waiting = self._mind_the_gate(now_s - started_s)
             self._wait(0.002 if waiting else self._pause_s())
         return self._end()
@@ -161,8 +126,15 @@ class Supervisor:
     def _kill_hung(self) -> None:
         now_ns = time.monotonic_ns()
         for child in self._children:
-            if child.watch and child.watch.is_standing(self.heartbeat, now_ns):
+            child.standing = child.watch is not None and child.watch.is_standing(self.heartbeat, now_ns)
+            if child.standing:
                 os.kill(child.pid, signal.SIGKILL)
+
+    def _say_that_all_is_well(self, now_s: float) -> None:
+        if self._manager is not None:
+            self._manager.say_ready()
+            if all(child.is_well(now_s) for child in self._children):
+                self._manager.beat()
 
     def _pause_s(self) -> float:
         return QUICK_TICK_S if any(child.stopped or not child.pid for child in self._children) else TICK_S
@@ -177,15 +149,15 @@ class Supervisor:
         return True
 
     def _wait(self, timeout_s: float) -> None:
-        info = signal.sigtimedwait(WAKING, timeout_s)
-        if info is None:
+        number = self._signals.wait(timeout_s)
+        if number is None:
             return
-        if info.si_signo == signal.SIGCHLD:
+        if number == signal.SIGCHLD:
             self._reap()
         elif self._command is not None:
-            if info.si_signo in (signal.SIGTERM, signal.SIGHUP) and self._command_status is None:
-                os.kill(self._command.pid, info.si_signo)  # the terminal sends SIGINT to the command itself
-        elif self._stop_at_s is None and info.si_signo != signal.SIGHUP:
+            if number in (signal.SIGTERM, signal.SIGHUP) and self._command_status is None:
+                os.kill(self._command.pid, number)  # the terminal sends SIGINT to the command itself
+        elif self._stop_at_s is None and number != signal.SIGHUP:
             self._stop_at_s = time.monotonic() + self._stop_after_s
             self.heartbeat[Slot.STOPPING] = 1
 
@@ -308,6 +280,7 @@ def supervise(
     command: Sequence[str] = (),
     stop_after_s: float = 25.0,
     drain_s: float = DRAIN_S,
+    manager: ServiceManager | None = None,
 ) -> int:
     """Guard until SIGTERM (or the command's end), and give the exit code. Blocks; call it in the main thread.
 
@@ -315,7 +288,8 @@ def supervise(
     which programs may start. With `command` that command is started and
     guarded with all its descendants, and the exit code is its own; the scope of `tracer` is then made for it.
     `stop_after_s` is how long guarding goes on after SIGTERM while guarded processes live (the task's
-    stopTimeout less 5 s); `drain_s` is how long the engine may take to read what is left.
+    stopTimeout less 5 s); `drain_s` is how long the engine may take to read what is left. `manager` is told that we run
+    and are well.
     """
     prctl.set_dumpable(False)
     prctl.set_name(NAME)
@@ -327,7 +301,11 @@ def supervise(
         sight = _tracing(tracer) if tracer else lookout
         name = "lookout" if lookout is not None else "tracer"
         return Supervisor(
-            engine_main, sight, gate, launched, stop_after_s=stop_after_s, drain_s=drain_s, sight_name=name
+            *(engine_main, sight, gate, launched),
+            stop_after_s=stop_after_s,
+            drain_s=drain_s,
+            sight_name=name,
+            manager=manager,
         ).run()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -338,32 +316,3 @@ def _tracing(options: TracerOptions) -> Sight:
         return run_tracer(options, pipe_fd, heartbeat, supervisor_pid=supervisor_pid, generation=generation)
 
     return trace
-
-
-def _fork(run: Callable[[int], int], generation: int) -> int:
-    """Fork a child that does nothing but `run`, in a process group of its own, and dies with us."""
-    supervisor_pid = os.getpid()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    pid = os.fork()
-    if pid:
-        return pid
-    code = FAILED
-    try:
-        prctl.set_dumpable(False)
-        prctl.set_name(NAME)
-        os.setpgid(0, 0)  # what the terminal sends to the foreground is not for us
-        prctl.set_parent_death_signal(signal.SIGTERM)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, WAKING)
-        if os.getppid() == supervisor_pid:
-            code = run(generation)
-    except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else FAILED
-    except BaseException:  # noqa: BLE001  # the top of a process: nobody above could say what happened
-        import traceback
-
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)

@@ -6,7 +6,7 @@ import msgpack
 from msgspec.msgpack import decode
 
 from outrider_sidecar.sensors.attach.outlet import Outlet, make_event_pipe
-from outrider_wire.events import Event, ProcessExecuted, ProcessId, ProcessStarted, SightLost
+from outrider_wire.events import Event, FileChanged, FileFacts, ProcessExecuted, ProcessId, ProcessStarted, SightLost
 
 
 def read_all(fd: int) -> list[Event]:
@@ -55,6 +55,21 @@ def test_what_does_not_fit_is_dropped_counted_and_said():
     assert isinstance(last, SightLost)
     assert last.lost == lost
     assert [event.process.pid for event in kept] == list(range(60_000 - lost))
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_lost_change_of_a_file_is_lost_since_it_happened():
+    """It may have waited to be told of: the loss begins with the change, not with the full pipe."""
+    reader, writer = make_event_pipe()
+    outlet = Outlet(writer, backlog_bytes=0)
+    outlet.put(FileChanged(2_000, "created", FileFacts("/tmp/x", ctime_ns=1_000)))
+    outlet.put(started(1))
+    outlet._limit = 10_000
+    outlet.flush()
+    (lost,) = read_all(reader)
+    assert isinstance(lost, SightLost)
+    assert (lost.lost, lost.since_ns) == (2, 1_000)
     os.close(reader)
     os.close(writer)
 

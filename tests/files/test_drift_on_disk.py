@@ -166,7 +166,7 @@ def judged(container, watch):
     seen.sensor.add_root(container.mnt_ns, container.pid, baseline_ns=baseline_ns)
     seen.settle()
     time.sleep(0.03)
-    record = DriftRecord(baseline_ns, lambda directory: seen.sensor.watched_since(container.mnt_ns, directory))
+    record = DriftRecord(baseline_ns, lambda directory: seen.sensor.sight(container.mnt_ns, directory))
 
     def judge(act: Callable[[Callable[[str], Path]], str]):
         path = act(container.path)
@@ -206,7 +206,7 @@ def test_changed_before_the_watch_began_is_undecided(container, watch):
     seen = watch()
     seen.sensor.add_root(container.mnt_ns, container.pid, baseline_ns=baseline_ns)
     seen.settle()
-    record = DriftRecord(baseline_ns, lambda directory: seen.sensor.watched_since(container.mnt_ns, directory))
+    record = DriftRecord(baseline_ns, lambda directory: seen.sensor.sight(container.mnt_ns, directory))
     container.path("/usr/bin/true").chmod(0o700)
     seen.catch_up()
     for event in seen.changes:

@@ -151,10 +151,10 @@ def test_a_huge_tree_starves_no_other_and_loses_its_deepest_first(container, wat
         "/opt/app/bin",
         "/root/a19/b",
     )
-    unseen = [path for path in watched if seen.sensor.watched_since(container.mnt_ns, path) is None]
+    unseen = [path for path in watched if seen.sensor.sight(container.mnt_ns, path) is None]
     assert unseen == []
     deepest = [f"/root/a{count % 20}/b/c{count}" for count in range(600)]
-    assert any(seen.sensor.watched_since(container.mnt_ns, path) is None for path in deepest)
+    assert any(seen.sensor.sight(container.mnt_ns, path) is None for path in deepest)
 
 
 def test_places_are_watched_before_what_lies_below_any(container, watch, monkeypatch):
@@ -167,8 +167,8 @@ def test_places_are_watched_before_what_lies_below_any(container, watch, monkeyp
     assert not seen.sensor.important_done()
     turns.go_on_until(seen.sensor.important_done)
     left = seen.sensor.left
-    assert seen.sensor.watched_since(container.mnt_ns, "/usr/bin") is not None
-    assert seen.sensor.watched_since(container.mnt_ns, "/etc") is not None
+    assert seen.sensor.sight(container.mnt_ns, "/usr/bin") is not None
+    assert seen.sensor.sight(container.mnt_ns, "/etc") is not None
     assert left > 500 and not seen.sensor.settled()
     turns.go_on()
     seen.settle()
@@ -193,7 +193,7 @@ def test_an_earlier_baseline_during_the_scan_makes_nothing_found_that_did_not_ch
     turns.go_on()
     seen.settle()
     assert [event.file.path for event in seen.changes if event.kind == "script"] == ["/usr/lib/d999/e/late"]
-    assert seen.sensor.watched_since(container.mnt_ns, "/usr/lib/d0/e") is not None
+    assert seen.sensor.sight(container.mnt_ns, "/usr/lib/d0/e") is not None
 
 
 def test_a_program_directory_that_becomes_known_at_the_bound_is_watched(container, watch):
@@ -209,7 +209,7 @@ def test_a_program_directory_that_becomes_known_at_the_bound_is_watched(containe
     seen.catch_up()
     seen.sensor.add_root(container.mnt_ns, container.pid, ("/data/programs",), baseline_ns=time.time_ns())
     seen.settle()
-    assert seen.sensor.watched_since(container.mnt_ns, "/data/programs") is not None
+    assert seen.sensor.sight(container.mnt_ns, "/data/programs") is not None
 
 
 def test_the_end_of_a_first_scan_is_told_of_once(container, watch):

@@ -11,8 +11,9 @@ from overlays import Overlay, make_image
 
 from outrider_sidecar.sensors import FileWatch
 from outrider_sidecar.sensors.host import marked as module
-from outrider_sidecar.sensors.host.marked import HEAR_S, MarkedFiles
+from outrider_sidecar.sensors.host.marked import HEAR_S, SEARCH_MOST_NS, MarkedFiles
 from outrider_sidecar.sensors.host.partial import read_unwatched, say_unwatched
+from outrider_sidecar.sight import Gap, Sight
 from outrider_wire.events import Event, FilesWatched, SightLost
 
 
@@ -41,26 +42,55 @@ def test_a_marked_container_is_watched_since_its_marks(marked: MarkedFiles) -> N
     marked.learn(FilesWatched(8, 2, "fanotify", 8))
     marked.add_root(2, 20)
     assert marked.important_done() and marked.settled() and marked.caught_up()
-    assert [marked.watched_since(n, "/tmp") for n in (1, 2, 3)] == [7, 8, None]
+    assert [marked.sight(n, "/tmp") for n in (1, 2, 3)] == [Sight(7), Sight(8), None]
 
 
-def test_a_loss_makes_earlier_silence_worthless(marked: MarkedFiles) -> None:
+def test_a_loss_makes_the_silence_of_its_time_worthless(marked: MarkedFiles) -> None:
     """Of files, of the pipe, of the engine; not of packets, and no limit that was known from the start."""
     marked.learn(FilesWatched(7, 1, "fanotify", 7))
-    marked.learn(SightLost(20, "network", "x"))
-    marked.learn(SightLost(30, "file", "x", standing=True))
-    assert marked.watched_since(1, "/tmp") == 7
-    marked.learn(SightLost(40, "process", "the pipe was full", 3))
-    assert marked.watched_since(1, "/tmp") == 40
-    marked.learn(FilesWatched(50, 1, "fanotify", 50))
-    assert marked.watched_since(1, "/tmp") == 50
+    marked.learn(SightLost(20, "network", "x", since_ns=15))
+    marked.learn(SightLost(30, "file", "x", since_ns=25, standing=True))
+    assert marked.sight(1, "/tmp") == Sight(7)
+    marked.learn(SightLost(40, "process", "the pipe was full", 3, since_ns=35))
+    marked.learn(SightLost(60, "engine", "it was full", 3, since_ns=55))
+    assert marked.sight(1, "/tmp") == Sight(7, (Gap(35, 40), Gap(55, 60)))
+
+
+def test_a_loss_of_which_nobody_knows_the_beginning_doubts_all_before_it(marked: MarkedFiles) -> None:
+    """As no earlier silence can be trusted then."""
+    marked.learn(FilesWatched(7, 1, "fanotify", 7))
+    marked.learn(SightLost(40, "process", "a record was damaged", 1))
+    sight = marked.sight(1, "/tmp")
+    assert sight is not None and [sight.was_had(at) for at in (7, 39, 40, 41)] == [False, False, False, True]
+
+
+def test_a_loss_of_the_lookout_lasts_until_the_layers_were_looked_through(marked: MarkedFiles) -> None:
+    """What was made in it may have been changed again since; marks that are new begin anew, whatever was before."""
+    marked.learn(FilesWatched(7, 1, "fanotify", 7, say_unwatched({b"/data": "No such device"})))
+    marked.learn(SightLost(40, "file", "too fast", 3, since_ns=35))
+    sight = marked.sight(1, "/tmp")
+    assert sight is not None and [sight.was_had(at) for at in (34, 35, 41, 50)] == [True, False, False, False]
+    marked.learn(FilesWatched(50, 1, "fanotify", 50, say_unwatched({b"/data": "No such device"})))
+    assert marked.sight(1, "/tmp") == Sight(7, (Gap(35, 50),))
+    assert marked.sight(1, "/data") is None
+    marked.learn(FilesWatched(70, 1, "fanotify", 70))
+    assert marked.sight(1, "/tmp") == Sight(70)
+
+
+def test_an_end_that_is_never_heard_comes_by_itself(marked: MarkedFiles) -> None:
+    """FilesWatched may be lost as well: then the doubt lasts as long as a look may take, and no longer."""
+    marked.learn(FilesWatched(7, 1, "fanotify", 7))
+    marked.learn(SightLost(40, "file", "too fast", 3, since_ns=35))
+    sight = marked.sight(1, "/tmp")
+    assert sight is not None
+    assert not sight.was_had(40 + SEARCH_MOST_NS) and sight.was_had(41 + SEARCH_MOST_NS)
 
 
 def test_what_a_mount_hides_is_not_vouched_for(marked: MarkedFiles) -> None:
     """A volume that takes no marks is said to be unwatched, and its neighbours are not."""
     marked.learn(FilesWatched(7, 1, "fanotify", 7, say_unwatched({b"/data": "No such device", b"/a b": "no"})))
-    seen = [marked.watched_since(1, path) for path in ("/data", "/data/x", "/database", "/a b", "/")]
-    assert seen == [None, None, 7, None, 7]
+    seen = [marked.sight(1, path) for path in ("/data", "/data/x", "/database", "/a b", "/")]
+    assert seen == [None, None, Sight(7), None, Sight(7)]
 
 
 @given(st.dictionaries(st.from_regex(rb"/[a-z /]{1,8}[a-z]", fullmatch=True), st.sampled_from(["No such device"])))
@@ -89,14 +119,14 @@ def test_inotify_watches_what_cannot_be_marked(
             Time.now_s += HEAR_S
         deadline = threading.Event()
         for _ in range(2_000):
-            if marked.important_done() and marked.watched_since(container.mnt_ns, "/tmp"):
+            if marked.important_done() and marked.sight(container.mnt_ns, "/tmp"):
                 break
             deadline.wait(0.005)
-        assert marked.watched_since(container.mnt_ns, "/tmp") and marked.directories and marked.by_inotify == 1
+        assert marked.sight(container.mnt_ns, "/tmp") and marked.directories and marked.by_inotify == 1
         assert len(said) == 1 and "watched by inotify" in said[0], said
         assert ("its root is unknown" if told else "nothing was heard") in said[0]
         marked.learn(FilesWatched(9, container.mnt_ns, "fanotify", 9))
-        assert marked.watched_since(container.mnt_ns, "/tmp") == 9 and not marked.by_inotify
+        assert marked.sight(container.mnt_ns, "/tmp") == Sight(9) and not marked.by_inotify
     finally:
         stop.set()
         marked.wake()

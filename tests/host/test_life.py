@@ -210,7 +210,7 @@ class WrittenMarks:
     def remove_container(self, mnt_ns: int) -> None:
         self.write("remove", mnt_ns)
 
-    def drain(self, emit) -> None:
+    def drain(self, emit, meanwhile=lambda: None) -> None:
         pass
 
     def opened_by(self, pid: int):

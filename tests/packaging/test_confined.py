@@ -118,7 +118,7 @@ def test_an_attack_is_caught_on_its_task_under_all_restrictions(way: Way, lab: H
         done = victim.run("cp /bin/true /tmp/outrider-test-new && /tmp/outrider-test-new")
         assert done.returncode == 0
         kind = "Execution:Runtime/NewBinaryExecuted"
-        found = lab.findings(lambda found: bool(of_task(found, victim.arn, kind)), timeout_s=40)
+        found = lab.findings(lambda found: bool(of_task(found, victim.arn, kind)), timeout_s=15)
         assert of_task(found, victim.arn, kind), f"{[(one.type, one.task) for one in found]}\n{way.log()[-4000:]}"
         assert not of_task(found, other.arn, kind)
         if isinstance(way, InDaemonTask):
@@ -140,11 +140,35 @@ def test_the_unit_brings_it_back(lab: HostLab, tmp_path: Path) -> None:
         first = int(manager.property("outrider.service", "MainPID"))
         wait_ready(way)
         manager.ctl("kill", "--signal=KILL", "outrider.service")
-        wait_until(lambda: int(manager.property("outrider.service", "MainPID")) not in (0, first))
+        wait_until(lambda: int(manager.property("outrider.service", "MainPID")) not in (0, first), timeout_s=20)
         assert way.journal.stat().st_mode & 0o077 == 0
         os.kill(int(manager.property("outrider.service", "MainPID")), signal.SIGTERM)
-        wait_until(lambda: manager.property("outrider.service", "NRestarts") == "2", what="a restart")
+        wait_until(lambda: manager.property("outrider.service", "NRestarts") == "2", timeout_s=30, what="a restart")
         way.stop()
+
+
+def test_the_unit_starts_what_stands_still_anew(tmp_path: Path) -> None:
+    """Whoever stops all of it at once, so that none of them minds another, finds it running again."""
+    if reason := service_manager.missing():
+        pytest.skip(reason)
+    with service_manager.service_manager(tmp_path) as manager:
+        way = InUnit(manager)
+        assert way.try_to_start({}, lines="WatchdogSec=3\n").returncode == 0
+        first = int(manager.property("outrider.service", "MainPID"))
+        wait_until(lambda: len(_processes(first)) >= 3, what="its processes")
+        stopped = _processes(first)
+        for pid in stopped:  # the supervisor first: nobody is started anew
+            os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: int(manager.property("outrider.service", "NRestarts")) >= 1, timeout_s=40, what="a restart")
+        wait_until(lambda: manager.property("outrider.service", "ActiveState") == "active", timeout_s=40, what="it")
+        assert int(manager.property("outrider.service", "MainPID")) not in (0, first)
+        assert not [pid for pid in stopped if Path(f"/proc/{pid}").exists()]
+        way.stop()
+
+
+def _processes(first: int) -> list[int]:
+    """The main process of a unit, and its children."""
+    return [first, *map(int, Path(f"/proc/{first}/task/{first}/children").read_text().split())]
 
 
 def test_a_wrong_setting_is_not_tried_for_ever(tmp_path: Path) -> None:
@@ -153,7 +177,7 @@ def test_a_wrong_setting_is_not_tried_for_ever(tmp_path: Path) -> None:
         pytest.skip(reason)
     with service_manager.service_manager(tmp_path) as manager:
         way = InUnit(manager)
-        way.start({"OUTRIDER_COLLECTER_URL": "https://collector.example"})
-        wait_until(lambda: manager.property("outrider.service", "ActiveState") == "failed")
+        assert way.try_to_start({"OUTRIDER_COLLECTER_URL": "https://collector.example"}).returncode != 0
+        wait_until(lambda: manager.property("outrider.service", "ActiveState") == "failed", timeout_s=20)
         assert manager.property("outrider.service", "NRestarts") == "0"
         assert "did you mean OUTRIDER_COLLECTOR_URL" in way.log()

@@ -7,7 +7,7 @@ import msgpack
 import msgspec
 
 from outrider_sidecar.intake import Intake, read_pipe
-from outrider_wire.events import Event, ProcessExited, ProcessId, SightLost
+from outrider_wire.events import Event, FileChanged, FileFacts, ProcessExited, ProcessId, SightLost
 
 
 def exited(number: int) -> ProcessExited:
@@ -54,6 +54,19 @@ def test_what_does_not_fit_is_counted_and_said():
     assert (lost.lost, lost.since_ns) == (3, 7)
     assert "3 ProcessExited" in lost.reason
     assert intake.take(0) is None
+
+
+def test_a_lost_change_of_a_file_is_lost_since_it_happened():
+    """It was told of later than it happened, and whoever judges by silence is to doubt that time."""
+    intake = Intake(max_queued=0, clock_ns=lambda: 90)
+    intake.put(FileChanged(80, "created", FileFacts("/tmp/x", ctime_ns=60)))
+    intake.put(exited(1))
+    lost = intake.take(0)
+    assert isinstance(lost, SightLost)
+    assert (lost.at_ns, lost.since_ns) == (90, 60)
+    intake.put(exited(1))
+    again = intake.take(0)
+    assert isinstance(again, SightLost) and again.since_ns == 90
 
 
 def test_a_stream_is_read_to_its_end():

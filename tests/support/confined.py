@@ -70,9 +70,13 @@ class InUnit:
         return (self.manager.folder / "out").read_text()
 
     def start(self, settings: Mapping[str, str]) -> None:
-        self._install(settings, "")
-        done = self.manager.ctl("start", UNIT)
+        done = self.try_to_start(settings)
         assert done.returncode == 0, f"{done.stderr}{self.log()}"
+
+    def try_to_start(self, settings: Mapping[str, str], *, lines: str = "") -> subprocess.CompletedProcess[str]:
+        """What systemctl says when it is up, or will not be; `lines` of the unit's [Service] are other."""
+        self._install(settings, lines)
+        return self.manager.ctl("start", UNIT)
 
     def stop(self) -> None:
         self.manager.ctl("stop", UNIT)

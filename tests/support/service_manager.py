@@ -47,15 +47,17 @@ class ServiceManager:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        (folder / "run").mkdir(mode=0o700)
         self.state = Path(tempfile.mkdtemp(prefix="outrider-test-", dir="/var/lib"))
         """What /var/lib is to the system's manager. Not below /tmp: PrivateTmp would hide it."""
+        self.runtime = self.state / "run"
+        """What /run is: where units tell the manager that they are up."""
+        self.runtime.mkdir(mode=0o700)
         self.units = self.state / "systemd" / "user"
         self.units.mkdir(parents=True)
         (self.units / "basic.target").write_text("[Unit]\nDescription=Nothing of this machine is started\n")
         self.environ = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-            "XDG_RUNTIME_DIR": str(folder / "run"),
+            "XDG_RUNTIME_DIR": str(self.runtime),
             "XDG_CONFIG_HOME": str(self.state),  # where StateDirectory= is before systemd 254
             "XDG_STATE_HOME": str(self.state),
             "XDG_CACHE_HOME": str(folder / "cache"),
@@ -99,7 +101,7 @@ def service_manager(folder: Path) -> Iterator[ServiceManager]:
         stderr=log,
     )
     try:
-        socket = folder / "run" / "systemd" / "private"
+        socket = manager.runtime / "systemd" / "private"
         wait_until(lambda: socket.exists() or process.poll() is not None, what="systemd's socket")
         wait_until(lambda: manager.ctl("is-active", "basic.target").stdout.strip() == "active", what="systemd")
         yield manager

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outrider_sidecar.sight import Gap, Sight
 from outrider_sidecar.world.drift import DriftRecord, DriftState
 from outrider_wire.events import FileChanged, FileFacts, ProcessId
 
@@ -21,8 +22,8 @@ def _saw(change: str, file: FileFacts, *, at: int = NEW, kind: str = "elf") -> F
     return FileChanged(at, change, file, kind=kind, actor=SOMEBODY)  # type: ignore[arg-type]
 
 
-def _record(*seen: FileChanged, since: int | None = 1_100, max_seen: int = 100) -> DriftRecord:
-    record = DriftRecord(BASELINE, lambda directory: since if directory == "/bin" else None, max_seen=max_seen)
+def _record(*seen: FileChanged, sight: Sight = Sight(1_100), max_seen: int = 100) -> DriftRecord:  # noqa: B008
+    record = DriftRecord(BASELINE, lambda directory: sight if directory == "/bin" else None, max_seen=max_seen)
     for event in seen:
         record.observe(event)
     return record
@@ -71,6 +72,26 @@ def test_the_verdict_on(seen, file, verdict):
     drift = _record(*seen).judge(file)
     assert drift.verdict == verdict
     assert drift.reason
+
+
+GAP = Sight(1_100, (Gap(1_500, 1_600),))
+AROUND_A_GAP = [
+    ("attributes, before the gap", [], 1_499, "old"),
+    ("attributes, as it began", [], 1_500, "undecided"),
+    ("attributes, in the gap", [], 1_550, "undecided"),
+    ("attributes, at its end", [], 1_600, "undecided"),
+    ("attributes, after the gap", [], 1_601, "old"),
+    ("found after the gap, changed in it", [_saw("found", _file(ctime=1_550))], 1_550, "undecided"),
+    ("found after the gap, and given attributes since", [_saw("found", _file(ctime=1_550))], 1_900, "undecided"),
+    ("made before the gap", [_saw("created", _file())], 1_400, "new"),
+    ("before the watch, whatever was lost later", [], 1_050, "undecided"),
+]
+
+
+@pytest.mark.parametrize(("seen", "ctime", "verdict"), [r[1:] for r in AROUND_A_GAP], ids=[r[0] for r in AROUND_A_GAP])
+def test_a_loss_of_sight_is_a_doubt_of_its_own_time(seen, ctime, verdict):
+    """What changed while nothing was seen stays undecided; what was heard before and after keeps its verdict."""
+    assert _record(*seen, sight=GAP).judge(_file(ctime=ctime)).verdict == verdict
 
 
 def test_who_and_when_are_part_of_a_verdict():
@@ -128,7 +149,7 @@ def test_a_record_written_and_read_back_judges_the_same(events, file):
     record = _record(*events)
     raw = msgspec.msgpack.encode(record.state())
     restored = DriftRecord.restore(
-        msgspec.msgpack.decode(raw, type=DriftState), lambda directory: 1_100 if directory == "/bin" else None
+        msgspec.msgpack.decode(raw, type=DriftState), lambda directory: Sight(1_100) if directory == "/bin" else None
     )
     assert restored.judge(file) == record.judge(file)
 

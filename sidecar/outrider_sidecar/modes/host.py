@@ -17,10 +17,11 @@ from outrider_sidecar.heartbeat import Heartbeat, Slot
 from outrider_sidecar.hostnaming import HostNaming
 from outrider_sidecar.linux import procfs
 from outrider_sidecar.linux.namespace_sockets import NamespaceSockets
-from outrider_sidecar.linux.netns import own_network
 from outrider_sidecar.linux.sock_diag import probe_sock_diag
 from outrider_sidecar.log import say
 from outrider_sidecar.modes import Chore, Ground, Parts, Within, is_available, make_selecting
+from outrider_sidecar.modes.choice import is_on_host
+from outrider_sidecar.modes.network import FIRST, HostNetwork, find_host_network
 from outrider_sidecar.modes.task import traces
 from outrider_sidecar.selection import Selection
 from outrider_sidecar.sensors import Capability, Sensor
@@ -46,8 +47,6 @@ from outrider_wire.text import clean_text
 if TYPE_CHECKING:
     from outrider_sidecar.guard import Guard, MakeFileWatch
 
-FIRST: Final = (1, 2)
-"""The machine's first process, and the first of the kernel's own: in the host's own mount namespace, both of them."""
 HOST: Final = "host"
 
 
@@ -96,7 +95,8 @@ def _enter(
     marked = chosen["file"] == "fanotify"
     settings, own = ground.settings, ground.own_mnt_ns
     host = _host_namespace()
-    networks = _networks(ground, capabilities)
+    network = find_host_network(on_host=is_on_host())
+    networks = _networks(ground, capabilities, network)
     selecting = make_selecting(selection)
     naming = HostNaming(settings.agent_uri, on_learnt=selecting.chore)
     response = Response(gate[1], gate[0]) if gate is not None else None
@@ -109,7 +109,7 @@ def _enter(
     def begin(guard: "Guard") -> None:
         selecting.begin(guard)
         if settings.guard_host:
-            _guard_host(guard, host, networks)
+            _guard_host(guard, host)
         if response is not None:
             response.start(guard)
 
@@ -124,7 +124,7 @@ def _enter(
     return Within(
         # guarded, the host's own mount namespace is a container like any other
         guest_ns=own if own != host or not settings.guard_host else 0,
-        host_net_ns=own_network(),
+        host_net_ns=network.net_ns,
         sensors=tuple(sensors),
         chores=chores if response is None else (*chores, response.chore),
         files=files,
@@ -146,13 +146,12 @@ def _follow(networks: NamespaceSensor, _guard: "Guard", container: Container, pr
         networks.follow(container.net_ns, process.id.pid, new=process.seen == "exec")
 
 
-def _guard_host(guard: "Guard", host: int, networks: NamespaceSensor) -> None:
+def _guard_host(guard: "Guard", host: int) -> None:
     """What is of no container is of one that is called `host`."""
     began_ns = started_at_ns(procfs.read_stat(FIRST[0]).process)
     own = guard.containers.see(host, "", began_ns, began_ns)
     if own is not None:
         own.id = own.name = HOST
-    networks.follow(own_network(), os.getpid())
 
 
 def _host_namespace() -> int:
@@ -165,12 +164,13 @@ def _host_namespace() -> int:
     return 0
 
 
-def _networks(ground: Ground, capabilities: tuple[Capability, ...]) -> NamespaceSensor:
+def _networks(ground: Ground, capabilities: tuple[Capability, ...], network: HostNetwork) -> NamespaceSensor:
     ours = OurProcesses(os.getppid())
     return NamespaceSensor(
         ignore=ours.has,
         guarded=_is_contained,
         guard_host=ground.settings.guard_host,
+        host_pid=network.pid,
         taps=ground.settings.packets and is_available(capabilities, "packet"),
         sockets=wants_sockets(ground.rules),
     )

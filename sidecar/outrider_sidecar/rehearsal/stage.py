@@ -8,6 +8,7 @@ from outrider_sidecar.engine import Engine
 from outrider_sidecar.fields.context import Context
 from outrider_sidecar.intel import Intel
 from outrider_sidecar.settings import ExpectedDrift
+from outrider_sidecar.sight import Sight
 from outrider_sidecar.world.containers import Containers
 from outrider_sidecar.world.drift import DriftRecord
 from outrider_sidecar.world.lineage import Held
@@ -96,7 +97,7 @@ class Stage:
 
     def _drift(self, mnt_ns: int) -> DriftRecord:
         baseline_ns = self._baseline(mnt_ns)
-        return DriftRecord(baseline_ns, lambda folder: baseline_ns if folder in self._watched else None)
+        return DriftRecord(baseline_ns, lambda folder: Sight(baseline_ns) if folder in self._watched else None)
 
     def _look(self, processes: Iterable[Process]) -> tuple[list[Held], dict[int, SocketFacts]]:
         held = [

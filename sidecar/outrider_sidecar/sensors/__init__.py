@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
+from outrider_sidecar.sight import Sight
 from outrider_wire.events import Event
 
 Emit = Callable[[Event], None]
@@ -54,7 +55,7 @@ class FileWatch(Sensor, Protocol):
 
     def remove_root(self, mnt_ns: int) -> None: ...
 
-    def watched_since(self, mnt_ns: int, directory: str) -> int | None: ...
+    def sight(self, mnt_ns: int, directory: str) -> Sight | None: ...
 
     def caught_up(self) -> bool: ...
 

@@ -9,8 +9,8 @@ Our sockets keep a namespace alive (see `linux/netns`), so its end must be notic
 process in it, is watched by a pidfd. When that ends another is looked for; when there is none, what still waits in
 the taps is read, all is closed, and the kernel takes the namespace down.
 
-The host's own namespace is followed where a container shares it (host network mode) or the host itself is guarded; a
-`Sieve` holds back what is not of the guarded.
+The host's own namespace, which need not be ours, is followed where a container shares it (host network mode) or the
+host itself is guarded; a `Sieve` holds back what is not of the guarded.
 """
 
 import os
@@ -71,7 +71,8 @@ class NamespaceSensor:
 
     `ignore` says of a pid that its traffic is never told of; `guarded` is asked in the host's own network alone, and
     who is not guarded there is ignored, unless the host itself is guarded (`guard_host`). `taps` may be left out, and
-    `sockets` asked for: those that no packet tells of (see `sockets`).
+    `sockets` asked for: those that no packet tells of (see `sockets`). `host_pid` is a process that stays in the host's
+    own network, 0 where that is ours.
     """
 
     name = "packet"
@@ -82,6 +83,7 @@ class NamespaceSensor:
         ignore: Ignore = lambda _: False,
         guarded: Ignore = lambda _: True,
         guard_host: bool = False,
+        host_pid: int = 0,
         taps: bool = True,
         sockets: bool = False,
         limit: int = MAX_NETWORKS,
@@ -96,7 +98,8 @@ class NamespaceSensor:
         self._limit = limit
         self._buffer_bytes = buffer_bytes
         self._proc = proc
-        self._own = own_network(proc=proc)
+        self._host_pid = host_pid or os.getpid()
+        self._host = network_of(host_pid, proc=proc) if host_pid else own_network(proc=proc)
         self._known: set[int] = set()
         self._asked: deque[Asked] = deque()
         self._left: dict[int, Asked] = {}
@@ -141,9 +144,9 @@ class NamespaceSensor:
         return network.tapped.counts if network is not None else None
 
     def run(self, emit: Emit, stop: threading.Event) -> None:
-        """Block until `stop`; the namespaces of the calling thread and its host are the same."""
+        """Block until `stop`."""
         if self._guard_host:
-            self.follow(self._own, os.getpid())
+            self.follow(self._host, self._host_pid)
         try:
             while not stop.is_set():
                 self._take_asked(emit)
@@ -156,8 +159,8 @@ class NamespaceSensor:
             self._epoll.close()
 
     def _wait_s(self) -> float:
-        own = self._networks.get(self._own)
-        wait_s = _RESTLESS_S if own is not None and own.tapped.is_restless else SWEEP_S
+        host = self._networks.get(self._host)
+        wait_s = _RESTLESS_S if host is not None and host.tapped.is_restless else SWEEP_S
         look_s = self._rounds.wait_s() if self._rounds is not None else None
         return wait_s if look_s is None else min(wait_s, look_s)
 
@@ -170,8 +173,8 @@ class NamespaceSensor:
                 ready.setdefault(found.net_ns, set()).add(fd)
         for net_ns, fds in ready.items():
             self._read(self._networks[net_ns], fds, emit)
-        if (own := self._networks.get(self._own)) is not None:
-            own.tapped.settle(emit)
+        if (host := self._networks.get(self._host)) is not None:
+            host.tapped.settle(emit)
         now_s = time.monotonic()
         if now_s - self._swept_s >= SWEEP_S:
             self._swept_s = now_s
@@ -264,7 +267,7 @@ class NamespaceSensor:
             ignore=self._ignore_in(net_ns),
             buffer_bytes=self._buffer_bytes,
             inside=partial(self._inside, net_ns),
-            sieve=self._make_sieve if net_ns == self._own else None,
+            sieve=self._make_sieve if net_ns == self._host else None,
             taps=self._taps,
         )
 
@@ -272,13 +275,13 @@ class NamespaceSensor:
         return SocketSensor(
             owners,
             ignore=self._ignore_in(net_ns),
-            tells_unknown=net_ns != self._own or self._guard_host,
+            tells_unknown=net_ns != self._host or self._guard_host,
             net_ns=net_ns,
             proc=self._proc,
         )
 
     def _ignore_in(self, net_ns: int) -> Ignore:
-        return self._is_ignored_here if net_ns == self._own and not self._guard_host else self._ignore
+        return self._is_ignored_here if net_ns == self._host and not self._guard_host else self._ignore
 
     def _inside(self, net_ns: int) -> AbstractContextManager[int]:
         return entered(self._networks[net_ns].member.pid, net_ns, proc=self._proc)

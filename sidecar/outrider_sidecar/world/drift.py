@@ -8,8 +8,12 @@ mtime alone may be anything, since `touch -d`, `cp -p` and `mv` keep or set it. 
 - it saw a name made or a writer close: new, whatever mtime says. A program that opens a file for writing and
   writes nothing (GNU touch does) is told of the same way and counts as new: the kernel says no more.
 - it saw nothing, in a directory watched and inspected since before the change: attributes alone changed; old.
-- the file had changed already when the watch began (`found`), the directory is not watched, or too much was seen
-  to be remembered: undecided.
+- the file had changed already when the watch began (`found`), the directory is not watched, sight was lost at the time
+  of the change, or too much was seen to be remembered: undecided.
+
+A ctime is never earlier than any change of its file. So sight that was lost after it hid nothing of that file, and what
+was judged by silence stays judged. What was made while sight was lost and given new attributes later has a later ctime:
+it is `found`, for the directories are gone through after each loss, and until that is done the loss is not over.
 
 A hard link to an image's file is a new name for old bytes. The new name is new (somebody made a program appear
 there, and renaming /bin/sh is a way to hide it); the old name is not, though they share inode and ctime. Names
@@ -30,6 +34,7 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from outrider_sidecar.sight import Sight
 from outrider_wire.events import FileChange, FileChanged, FileFacts, ProcessId
 
 MAX_SEEN: Final = 8_192
@@ -37,8 +42,8 @@ MAX_SEEN: Final = 8_192
 
 Verdict = Literal["new", "old", "undecided", "fileless"]
 
-WatchedSince = Callable[[str], int | None]
-"""Since when no change in a directory went unseen, ns since the epoch; None where that cannot be said."""
+SightOf = Callable[[str], Sight | None]
+"""When the changes in a directory were seen; None where that cannot be said."""
 
 _MADE: Final = ("created", "linked", "moved_in", "written")
 _GONE: Final = ("deleted", "moved_out")
@@ -93,27 +98,25 @@ def _made(seen: SeenFile) -> Drift:
     return Drift("new", said, seen.at_ns, seen.by, by_exactly=seen.by_exactly)
 
 
-def _unwatched(_: str) -> int | None:
+def _unwatched(_: str) -> Sight | None:
     return None
 
 
 class DriftRecord:
     """What was seen of the files of one container since its baseline."""
 
-    def __init__(self, baseline_ns: int, watched_since: WatchedSince = _unwatched, *, max_seen: int = MAX_SEEN) -> None:
+    def __init__(self, baseline_ns: int, sight_of: SightOf = _unwatched, *, max_seen: int = MAX_SEEN) -> None:
         self.baseline_ns = baseline_ns
-        self._watched_since = watched_since
+        self._sight_of = sight_of
         self._max_seen = max_seen
         self._seen: OrderedDict[str, SeenFile] = OrderedDict()
         self._by_inode: dict[tuple[int, int], str] = {}
         self._forgotten_ns = 0
 
     @classmethod
-    def restore(
-        cls, state: DriftState, watched_since: WatchedSince = _unwatched, *, max_seen: int = MAX_SEEN
-    ) -> "DriftRecord":
+    def restore(cls, state: DriftState, sight_of: SightOf = _unwatched, *, max_seen: int = MAX_SEEN) -> "DriftRecord":
         """The record that `state` was taken of."""
-        record = cls(state.baseline_ns, watched_since, max_seen=max_seen)
+        record = cls(state.baseline_ns, sight_of, max_seen=max_seen)
         record._forgotten_ns = state.forgotten_ns
         for seen in state.seen:
             record._remember(seen)
@@ -179,7 +182,7 @@ class DriftRecord:
         seen = self._seen.get(path)
         if seen is not None and seen.change in _MADE:
             return _made(seen)
-        if seen is not None or self._watched_since(posixpath.dirname(path)) is None:
+        if seen is not None or self._sight_of(posixpath.dirname(path)) is None:
             return Drift("undecided", "its facts could not be read")
         return Drift("old", "no change of it was seen, in a watched directory", by_silence=True)
 
@@ -189,8 +192,8 @@ class DriftRecord:
             return Drift("undecided", "it had changed before the watch began, and how is not known", file.ctime_ns)
         if file.ctime_ns <= self._forgotten_ns:
             return Drift("undecided", "it changed at a time of which too much was seen to be remembered", file.ctime_ns)
-        since_ns = self._watched_since(posixpath.dirname(file.path))
-        if since_ns is None or file.ctime_ns < since_ns:
+        sight = self._sight_of(posixpath.dirname(file.path))
+        if sight is None or not sight.was_had(file.ctime_ns):
             return Drift("undecided", "it changed while its directory was not watched", file.ctime_ns)
         return Drift("old", "its attributes alone changed, under watch", file.ctime_ns, by_silence=True)
 

@@ -23,6 +23,7 @@ from typing import Final
 
 from msgspec.msgpack import Encoder
 
+from outrider_sidecar.sight import OPEN, unseen_since
 from outrider_wire.events import Event, SightLost
 
 PIPE_BYTES: Final = 1024 * 1024
@@ -68,6 +69,7 @@ class Outlet:
         self._encode = Encoder().encode
         self.lost = 0
         self.lost_in_all = 0
+        self._lost_since_ns = OPEN
 
     def put(self, event: Event) -> None:
         """Queue an event; it is dropped and counted where the backlog is full or it can never fit the pipe."""
@@ -76,8 +78,11 @@ class Outlet:
             self._record(frame)
         size = len(frame)
         if self.lost or self._waiting_bytes + size > self._limit or not self._ever_fits(size):
+            if not self.lost:
+                self._lost_since_ns = time.time_ns()
             self.lost += 1
             self.lost_in_all += 1
+            self._lost_since_ns = min(self._lost_since_ns, unseen_since(event))
             return
         self._frames.append(frame)
         self._waiting_bytes += size
@@ -98,7 +103,8 @@ class Outlet:
             self._forget(len(chunk))
         if self.lost:
             lost, self.lost = self.lost, 0
-            self.put(SightLost(time.time_ns(), SENSE, "the pipe to the engine was full", lost))
+            reason = "the pipe to the engine was full"
+            self.put(SightLost(time.time_ns(), SENSE, reason, lost, self._lost_since_ns))
             self.flush()
 
     def _next_chunk(self) -> bytes:

@@ -109,10 +109,15 @@ class Scanner:
         """Put a directory in line that appeared under watch: before everything else."""
         self._push(Visit(parent.root, NEW, NEW, self._new, parent, name, label, 0))
 
-    def doubt(self, root: GuardedRoot) -> None:
-        """Take back that a container's directories have been watched without a gap."""
+    def begin_anew(self, root: GuardedRoot) -> None:
+        """Take back that a container's directories have been inspected."""
         for node in self._tree.of_container(root):
             node.inspected_ns = 0
+
+    def doubt(self, root: GuardedRoot, since_ns: int) -> None:
+        """Let events of a container have been lost since then, until its directories are inspected again."""
+        for node in self._tree.of_container(root):
+            node.doubted_ns = min(node.doubted_ns or since_ns, since_ns)
 
     def look_again(self, root: GuardedRoot, since_ns: int, *, for_new: bool) -> None:
         """Visit every directory of a container again, for what changed at or after `since_ns`.
@@ -222,7 +227,9 @@ class Scanner:
         except OSError:
             return  # the directory is gone meanwhile: its watch tells
         if visit.since_ns or visit.label:
-            node.inspected_ns = self._clock()
+            if not (node.inspected_ns and visit.again):
+                node.inspected_ns = self._clock()
+            node.doubted_ns = 0
 
     def _entry(self, visit: Visit, node: Watched, entry: "os.DirEntry[str]", fd: int, path: bytes) -> None:
         try:

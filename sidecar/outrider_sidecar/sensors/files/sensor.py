@@ -20,6 +20,7 @@ from outrider_sidecar.sensors import Capability, Emit
 from outrider_sidecar.sensors.files.scan import Bounds
 from outrider_sidecar.sensors.files.tree import WatchTree
 from outrider_sidecar.sensors.files.watching import SENSE, Command, Watching
+from outrider_sidecar.sight import ALWAYS, Gap, Sight, add_gap
 from outrider_wire.errors import Unavailable
 from outrider_wire.events import Event, SightLost
 
@@ -74,6 +75,7 @@ class FileSensor:
         self._tree = WatchTree()
         self._watching: Watching | None = None
         self._watches: Inotify | None = None
+        self._lost: tuple[Gap, ...] = ()
         self.unavailable: Unavailable | None = None
         self._open()
 
@@ -90,8 +92,8 @@ class FileSensor:
         """Watch a container, or, for one that is watched, give it another anchor and more places.
 
         `anchor_pid` is any living process in that mount namespace. `baseline_ns` is what drift is judged from:
-        what changed since then and before the watch is told of as `found`. Without it nothing is, and
-        `watched_since` stays None.
+        what changed since then and before the watch is told of as `found`. Without it nothing is, and there is no
+        `sight`.
         """
         self._command(Command(mnt_ns, anchor_pid, extra_places, baseline_ns))
 
@@ -103,12 +105,15 @@ class FileSensor:
         self._commands.append(command)
         self.wake()
 
-    def watched_since(self, mnt_ns: int, directory: str) -> int | None:
-        """Since when no change in a directory went unseen (ns since the epoch); None where that cannot be said."""
-        return self._tree.since(mnt_ns, directory.encode("utf-8", "surrogateescape"))
+    def sight(self, mnt_ns: int, directory: str) -> Sight | None:
+        """When the changes in a directory were seen; None where that cannot be said."""
+        sight = self._tree.sight(mnt_ns, directory.encode("utf-8", "surrogateescape"))
+        return Sight(sight.since_ns, (*sight.gaps, *self._lost)) if sight is not None and self._lost else sight
 
     def learn(self, event: Event) -> None:
-        """Nothing of what others watch changes what is watched here."""
+        """What is lost between here and the engine was told of here; the rest is nobody's business."""
+        if isinstance(event, SightLost) and event.sense == "engine" and not event.standing:
+            self._lost = add_gap(self._lost, Gap(event.since_ns or ALWAYS, event.at_ns))
 
     def caught_up(self) -> bool:
         """Everything that happened before this call in a watched directory has been handed to `emit`.

@@ -4,12 +4,14 @@ A watch belongs to an inode, so one watch may stand for a directory of several c
 renamed directory keeps its watch under a new name. Paths are therefore kept as parent and name, and put together
 when asked for. Within one container an inode has one name here, the one it was first found by.
 
-Only the sensor's thread changes a tree; `since` and `path` may be read from any.
+Only the sensor's thread changes a tree; `sight` and `path` may be read from any.
 """
 
 from collections.abc import Iterator
 
 from msgspec import Struct
+
+from outrider_sidecar.sight import OPEN, Gap, Sight
 
 
 class GuardedRoot(Struct, eq=False):
@@ -18,7 +20,8 @@ class GuardedRoot(Struct, eq=False):
     `baseline_ns` is when it was created, 0 where nobody said. `to_scan` counts directories still to be visited,
     `important_to_scan` those among them that are places; `scan_told`: the end of the first scan was told of.
     `unwatched` those that a bound or a refusal left out, `unwatched_told` how many of them were reported.
-    `identity` is (device, inode) of its root directory: a process in a chroot does not lead there.
+    `identity` is (device, inode) of its root directory: a process in a chroot does not lead there. `gaps`: when events
+    of it may have been lost, each until all of it was gone through again.
     """
 
     mnt_ns: int
@@ -34,11 +37,15 @@ class GuardedRoot(Struct, eq=False):
     told_ns: int = 0
     reachable: bool = True
     identity: tuple[int, int] | None = None
+    gaps: tuple[Gap, ...] = ()
     tops: dict[bytes, "Watched"] = {}
 
 
 class Watched(Struct, eq=False):
-    """One watched directory of one container. `inspected_ns` is when its files were looked at, 0 before."""
+    """One watched directory of one container. `inspected_ns` is when its files were looked at, 0 before.
+
+    `doubted_ns`: since when events of it may have been lost; 0 where its files were looked at since.
+    """
 
     wd: int
     root: GuardedRoot
@@ -47,6 +54,7 @@ class Watched(Struct, eq=False):
     depth: int
     shallow: bool = False
     inspected_ns: int = 0
+    doubted_ns: int = 0
     children: "dict[bytes, Watched] | None" = None
 
     def path(self) -> bytes:
@@ -166,13 +174,14 @@ class WatchTree:
         mine = [node for nodes in self._by_wd.values() for node in nodes if node.root is root]
         return [wd for node in mine for wd in self.drop(node)]
 
-    def since(self, mnt_ns: int, directory: bytes) -> int | None:
-        """Since when every change in a directory is seen, ns since the epoch; None where it is not."""
+    def sight(self, mnt_ns: int, directory: bytes) -> Sight | None:
+        """When the changes in a directory were seen; None where they are not."""
         root = self.roots.get(mnt_ns)
         node = self._find(root, directory) if root else None
         if root is None or node is None or not node.inspected_ns:
             return None
-        return node.inspected_ns
+        gaps = (*root.gaps, Gap(node.doubted_ns, OPEN)) if node.doubted_ns else root.gaps
+        return Sight(node.inspected_ns, gaps)
 
     def _find(self, root: GuardedRoot, directory: bytes) -> Watched | None:
         names: list[bytes] = []

@@ -21,6 +21,7 @@ from outrider_sidecar.sensors.files.changes import ChangeTeller
 from outrider_sidecar.sensors.files.coalesce import coalesce
 from outrider_sidecar.sensors.files.scan import Bounds, Scanner
 from outrider_sidecar.sensors.files.tree import GuardedRoot, WatchTree
+from outrider_sidecar.sight import OPEN, Gap, add_gap, end_gap
 from outrider_wire.errors import ProcessGone, Unavailable
 from outrider_wire.events import SightLost
 
@@ -36,8 +37,9 @@ A first event is read at once, because its file may be gone soon."""
 TELL_AGAIN_NS: Final = 60_000_000_000
 """A container whose bound was reached is told of again after this, if more was left out since."""
 
-CTIME_GRAIN_NS: Final = 20_000_000
-"""A file's ctime may lie this far behind the clock: file systems take it from the last timer tick."""
+CTIME_BEFORE_NS: Final = 250_000_000
+"""A file's ctime may lie this far before its event: it is of the last timer tick, and whoever changed the file may have
+spent a quota of the processor, for two periods, before the event was queued."""
 
 MAX_ANCHORS: Final = 32
 """Processes of a container that are tried as a way to its root."""
@@ -85,8 +87,9 @@ class Watching:
         self._clock = clock
         self._scanner = Scanner(watches, tree, emit, bounds=bounds, clock=clock)
         self._teller = ChangeTeller(watches, tree, self._scanner, emit, clock=clock)
-        self._empty_ns = clock()
+        self._told_until_ns = clock()
         self._rescan_ns = 0
+        self._is_rescanning = False
         self.busy = False
 
     def pending_bytes(self) -> int:
@@ -158,8 +161,9 @@ class Watching:
                 self._teller.tell(coalesce(events), root_of)
                 self._heed([event for event in events if event.mask & (_GONE | inotify.Q_OVERFLOW)])
             else:
-                self._empty_ns = now_ns
                 self._scanner.listed.clear()
+            if not self._watches.pending_bytes():
+                self._told_until_ns = now_ns
         finally:
             self.busy = False
         self._teller.expire_moves()
@@ -181,18 +185,26 @@ class Watching:
             self._on_unmount(root.mnt_ns)
 
     def _overflowed(self) -> None:
-        since_ns = self._empty_ns - CTIME_GRAIN_NS
+        since_ns = self._told_until_ns - CTIME_BEFORE_NS
         reason = "the inotify queue overflowed; raise fs.inotify.max_queued_events"
         self._emit(SightLost(self._clock(), SENSE, reason, None, since_ns))
         self._rescan_ns = min(self._rescan_ns or since_ns, since_ns)
         for root in self._tree.roots.values():
-            self._scanner.doubt(root)
+            root.gaps = add_gap(root.gaps, Gap(since_ns, OPEN))
+            self._scanner.doubt(root, since_ns)
 
     def _begin_rescan(self) -> None:
-        if self._rescan_ns and not self._scanner.waiting:
+        if self._scanner.waiting:
+            return
+        if self._rescan_ns:
             for root in self._tree.roots.values():
                 self._scanner.look_again(root, self._rescan_ns, for_new=True)
-            self._rescan_ns = 0
+            self._rescan_ns, self._is_rescanning = 0, True
+        elif self._is_rescanning:
+            now_ns = self._clock()
+            for root in self._tree.roots.values():
+                root.gaps = end_gap(root.gaps, now_ns)
+            self._is_rescanning = False
 
     def _obey(self, root_of: Callable[[GuardedRoot], int | None]) -> None:
         try:
@@ -218,7 +230,7 @@ class Watching:
             self._tree.roots[command.mnt_ns] = root
         elif command.baseline_ns and (not root.baseline_ns or command.baseline_ns < root.baseline_ns):
             root.baseline_ns = command.baseline_ns
-            self._scanner.doubt(root)
+            self._scanner.begin_anew(root)
             self._scanner.look_again(root, command.baseline_ns, for_new=False)
         root.anchor_pid = command.anchor_pid
         root_fd = root_of(root)

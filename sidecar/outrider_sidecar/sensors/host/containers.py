@@ -28,7 +28,8 @@ class Marked:
         """How paths below its root begin where its first process lives under chroot; empty otherwise."""
         self.mount_ids: frozenset[int] = frozenset()
         self.is_watched = False
-        self.since_ns = 0
+        self.unwatched = ""
+        """Which of its mounts are not, as a FilesWatched says it."""
         self.environments: set[int] = set()
         self._proc = proc
         self._turn = ExitStack()

@@ -8,8 +8,8 @@ from outrider_sidecar.linux.fanotify import Fanotify
 from outrider_sidecar.linux.handles import handle_of, open_handle
 from outrider_sidecar.sensors import Capability
 from outrider_sidecar.sensors.host import names, opens
-from outrider_sidecar.sensors.host.marks import SENSE, SENSOR
 from outrider_sidecar.sensors.host.queues import NAMES_FLAGS, OPENS_FLAGS
+from outrider_sidecar.sensors.host.searches import SENSE, SENSOR
 from outrider_wire.errors import Unavailable
 
 REMEDY: Final = "run as root of the machine (CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH), on Linux 5.17 or later"

@@ -2,7 +2,8 @@
 
 The connector's messages are taken as they come, and what will be gone is read at once. They are told of a moment later
 (see life.py for why), many at a time, and the file watch is drained just before. So a file's change stands in the pipe
-before the exec that follows it, and nobody needs to wait for the file watch.
+before the exec that follows it, and nobody needs to wait for the file watch. In a storm of changes that takes long: so
+while it goes on, too, a program whose start waits to be read is read, and told of the next time.
 """
 
 import gc
@@ -77,12 +78,14 @@ class Lookout:
         self._tell_at_ns = 0
         self._busy_until_ns = 0
         self._tick_ns = int(options.tick_s * 1e9)
+        self._urgent = select.poll()
         self.stopping = False
 
     def run(self) -> None:
         """Look out until `stopping`."""
         execs, busy, calm = select.poll(), select.poll(), select.poll()
         execs.register(self._connector.urgent_fileno(), select.POLLIN)
+        self._urgent.register(self._connector.urgent_fileno(), select.POLLIN)
         for fd in (self._connector.urgent_fileno(), *self._marks.filenos()):
             busy.register(fd, select.POLLIN)
             calm.register(fd, select.POLLIN)
@@ -122,12 +125,7 @@ class Lookout:
     def take(self) -> None:
         """Take what waits of the connector's messages; it is to be told of in a moment."""
         while True:
-            messages = self._connector.receive()
-            if messages:
-                self._life.take(messages)
-                self._last_message_ns = messages[-1].at_ns
-                self._busy_until_ns = time.monotonic_ns() + BUSY_NS
-            self._tell_at_ns = self._tell_at_ns or self._life.ready_ns
+            self._receive()
             if not self._connector.has_more:
                 break
             if 0 < self._tell_at_ns < time.monotonic_ns():
@@ -136,11 +134,28 @@ class Lookout:
             self.tell(everything=True)
             self._tell_loss()
 
+    def _receive(self) -> None:
+        messages = self._connector.receive()
+        if messages:
+            self._life.take(messages)
+            self._last_message_ns = messages[-1].at_ns
+            self._busy_until_ns = time.monotonic_ns() + BUSY_NS
+        self._tell_at_ns = self._tell_at_ns or self._life.ready_ns
+
+    def _take_urgent(self) -> None:
+        """Read whoever started a program just now, before he is gone; he is told of later."""
+        if self._urgent.poll(0):
+            self._receive()
+
     def tell(self, *, everything: bool = False) -> None:
-        """Tell of what is ready, and before it of files."""
-        self._marks.drain(self._outlet.put)
+        """Tell of what is ready, and before it of files.
+
+        What is taken while these are told of waits for the next time: its own files may not have been told of yet.
+        """
+        began_ns = time.monotonic_ns()
+        self._marks.drain(self._outlet.put, self._take_urgent)
         now_ns = time.monotonic_ns()
-        self._life.tell(None if everything else now_ns)
+        self._life.tell(None if everything else began_ns)
         self._outlet.flush()
         self._heartbeat.beat(Slot.TRACER_BEAT, now_ns)
         ready_ns = self._life.ready_ns
@@ -176,6 +191,8 @@ class Lookout:
         self._tell_of_forks(now_ns)
         self._life.check_leaderless()
         self._look_around(now_ns)
+        if not self._tell_at_ns:
+            self._marks.drain(self._outlet.put, self._take_urgent)  # known then: in a quiet time nothing happened
         self._outlet.flush()
         self._publish()
 

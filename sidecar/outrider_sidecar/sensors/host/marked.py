@@ -3,7 +3,9 @@
 The lookout marks containers by itself and says so by FilesWatched. So there is little to do here but to remember since
 when that holds. A container that cannot be marked, or of which nothing is heard, is handed to an inotify watch inside.
 
-A loss anywhere between the kernel and the engine makes every earlier silence worthless: from then on is watched anew.
+A loss anywhere between the kernel and the engine makes the silence of that time worthless, of each container. Where the
+lookout itself lost sight it looks through the containers' layers, and says FilesWatched again when that is done: until
+then what changed may have been made in the gap, and changed again after it.
 """
 
 import threading
@@ -16,12 +18,16 @@ from outrider_sidecar.sensors import Emit
 from outrider_sidecar.sensors.files import FileSensor
 from outrider_sidecar.sensors.files.scan import Bounds
 from outrider_sidecar.sensors.host.partial import read_unwatched
+from outrider_sidecar.sight import ALWAYS, Gap, Sight, add_gap, end_gap
 from outrider_wire.events import Event, FilesWatched, SightLost
 
 HEAR_S: Final = 3.0
 """How long a container is waited for to be marked, before inotify watches it."""
 MAX_CONTAINERS: Final = 4_096
 """Most containers that are marked and not added yet; past that the oldest is forgotten, and waited for in vain."""
+
+SEARCH_MOST_NS: Final = 60_000_000_000
+"""Longest that it is waited to hear that the layers were looked through: that, too, may be lost on the way."""
 
 _ON_THE_WAY: Final = ("file", "process", "engine")
 """The senses by which a file's change reaches the engine."""
@@ -37,9 +43,9 @@ class Asked(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """How a container is watched: not below `but`; `since_ns` 0 where it is not marked, and `why`."""
+    """How a container is watched: not below `but`; `sight` None where it is not marked, and `why`."""
 
-    since_ns: int
+    sight: Sight | None
     but: tuple[str, ...] = ()
     why: str = ""
 
@@ -76,7 +82,7 @@ class MarkedFiles:
         heard = self._heard.get(mnt_ns)
         if mnt_ns in self._by_inotify:
             self._inotify.add_root(mnt_ns, anchor_pid, extra_places, baseline_ns=baseline_ns)
-        elif heard is not None and not heard.since_ns:
+        elif heard is not None and heard.sight is None:
             self._to_inotify(mnt_ns, heard.why)
         elif heard is None:
             self._unheard.add(mnt_ns)
@@ -93,17 +99,16 @@ class MarkedFiles:
         if isinstance(event, FilesWatched):
             self._hear(event)
         elif isinstance(event, SightLost) and not event.standing and event.sense in _ON_THE_WAY:
-            for mnt_ns, heard in self._heard.items():
-                if heard.since_ns:
-                    self._heard[mnt_ns] = heard._replace(since_ns=max(heard.since_ns, event.at_ns))
+            self._lose(event)
+            self._inotify.learn(event)
 
-    def watched_since(self, mnt_ns: int, directory: str) -> int | None:
-        """Since when no change in a directory went unseen (ns since the epoch); None where that cannot be said."""
+    def sight(self, mnt_ns: int, directory: str) -> Sight | None:
+        """When the changes in a directory were seen; None where that cannot be said."""
         heard = self._heard.get(mnt_ns)
-        if heard is None or not heard.since_ns:
-            return self._inotify.watched_since(mnt_ns, directory)
+        if heard is None or heard.sight is None:
+            return self._inotify.sight(mnt_ns, directory)
         below = directory.rstrip("/") + "/"
-        return None if any(below.startswith(but + "/") for but in heard.but) else heard.since_ns
+        return None if any(below.startswith(but + "/") for but in heard.but) else heard.sight
 
     def caught_up(self) -> bool:
         """A change stands in the pipe before the exec that follows it; of inotify's containers it must be asked."""
@@ -130,7 +135,7 @@ class MarkedFiles:
     @property
     def marked(self) -> int:
         """How many containers are marked."""
-        return sum(heard.since_ns > 0 for heard in self._heard.values())
+        return sum(heard.sight is not None for heard in self._heard.values())
 
     @property
     def by_inotify(self) -> int:
@@ -151,7 +156,7 @@ class MarkedFiles:
 
     def _hear(self, event: FilesWatched) -> None:
         mnt_ns = event.mnt_ns
-        self._heard[mnt_ns] = Heard(event.since_ns if event.sensor else 0, read_unwatched(event.reason), event.reason)
+        self._heard[mnt_ns] = Heard(self._sight_after(event), read_unwatched(event.reason), event.reason)
         self._unheard.discard(mnt_ns)
         if event.sensor:
             self._leave_inotify(mnt_ns)
@@ -159,6 +164,24 @@ class MarkedFiles:
             self._to_inotify(mnt_ns, event.reason)
         if len(self._heard) > MAX_CONTAINERS:
             del self._heard[next(iter(self._heard))]
+
+    def _sight_after(self, event: FilesWatched) -> Sight | None:
+        """The end of a gap, where one lasts at that time: sight was had before it, too. Else new marks."""
+        if not event.sensor:
+            return None
+        heard = self._heard.get(event.mnt_ns)
+        before = heard.sight if heard is not None else None
+        if before is None or event.since_ns < before.since_ns or before.was_had(event.since_ns):
+            return Sight(event.since_ns)
+        return Sight(before.since_ns, end_gap(before.gaps, event.since_ns))
+
+    def _lose(self, lost: SightLost) -> None:
+        until_ns = lost.at_ns + SEARCH_MOST_NS if lost.sense == "file" else lost.at_ns
+        gap = Gap(lost.since_ns or ALWAYS, until_ns)
+        for mnt_ns, heard in self._heard.items():
+            if heard.sight is not None:
+                sight = Sight(heard.sight.since_ns, add_gap(heard.sight.gaps, gap))
+                self._heard[mnt_ns] = heard._replace(sight=sight)
 
     def _all_heard(self) -> bool:
         """Whether every container was heard of; one that is overdue is handed to inotify."""

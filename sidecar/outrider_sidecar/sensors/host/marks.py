@@ -9,7 +9,6 @@ A loss is told with its number (see queues.py), and what changed meanwhile is lo
 import errno
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -21,7 +20,7 @@ from outrider_sidecar.sensors import Emit
 from outrider_sidecar.sensors.host.changes import ChangeTeller, Identify
 from outrider_sidecar.sensors.host.containers import Marked
 from outrider_sidecar.sensors.host.filesystems import mount_of
-from outrider_sidecar.sensors.host.found import Ground, Search
+from outrider_sidecar.sensors.host.found import Ground
 from outrider_sidecar.sensors.host.listed import ListedFiles
 from outrider_sidecar.sensors.host.marking import Marker
 from outrider_sidecar.sensors.host.names import Named
@@ -30,22 +29,19 @@ from outrider_sidecar.sensors.host.pace import Pace
 from outrider_sidecar.sensors.host.partial import say_unwatched
 from outrider_sidecar.sensors.host.queues import Batch, Bounds, Queues
 from outrider_sidecar.sensors.host.runs import GONE, Run, Write, put_together
+from outrider_sidecar.sensors.host.searches import SENSE, SENSOR, Searches
 from outrider_wire.errors import ProcessGone, Unavailable
 from outrider_wire.events import Event, FileFacts, FilesWatched, SightLost
 
-SENSE: Final = "file"
-SENSOR: Final = "fanotify"
-
-STEPS_EACH_TURN: Final = 16
-"""Directories gone through in one turn, some 2 ms."""
 TURN_S: Final = 0.03
 """After this a turn takes no further batch."""
 TAKE_EVERY: Final = 128
 """Changes told of between two looks at the queues, some 3 ms."""
 MOST_LEADERS: Final = 4
 """How often it is tried to mark a container while processes that lead there, or to its layers, end."""
-CTIME_GRAIN_NS: Final = 20_000_000
-"""A file's ctime may lie this far behind the clock."""
+CTIME_BEFORE_NS: Final = 250_000_000
+"""A file's ctime may lie this far before its event: it is of the last timer tick, and whoever changed the file may have
+spent a quota of the processor, for two periods, before the event was queued."""
 
 
 class FileMarks:
@@ -68,16 +64,17 @@ class FileMarks:
         self._grounds: dict[int, list[Ground]] = {}
         self._places: dict[int, tuple[int, bytes]] = {}
         self._to_tell: list[Event] = []
-        self._searches: deque[Search] = deque()
+        self._searches = Searches(clock=clock)
         self._pace = Pace()
-        self._empty_ns = 0
+        self._told_until_ns = 0
         self._checked_ns = 0
         self._unplaced = 0
+        self._meanwhile: Callable[[], None] = lambda: None
 
     def open(self, identify: Identify) -> None:
         """Open the groups, in this process. Raises Unavailable; containers are then told of as not watched."""
         try:
-            queues = Queues(self._place_of, self._bounds, is_ours=self._is_ours)
+            queues = Queues(self._place_of, self._bounds, is_ours=self._is_ours, clock=self._clock)
         except Unavailable as error:
             self._unavailable = error
             raise
@@ -87,7 +84,7 @@ class FileMarks:
         self._listed = ListedFiles(queues.opens)
         self._marker = Marker(queues.opens, queues.names, proc=self._proc)
         self._teller = ChangeTeller(identify, clock=self._clock)
-        self._empty_ns = self._clock()
+        self._told_until_ns = self._clock()
 
     def filenos(self) -> Sequence[int]:
         """The descriptors that become readable when there is something to drain."""
@@ -110,7 +107,7 @@ class FileMarks:
             return
         self._grounds.pop(mnt_ns, None)
         self._by_mount = {number: other for number, other in self._by_mount.items() if other is not container}
-        self._searches = deque(search for search in self._searches if search.container is not container)
+        self._searches.forget(container)
         self._listed.forget(mnt_ns)
         self._marker.unmark(container)
         container.end_turn()
@@ -128,8 +125,12 @@ class FileMarks:
         if self._queues is not None:
             self._queues.reader.forget(pid)
 
-    def drain(self, emit: Emit) -> None:
-        """Tell of all that happened so far; in a storm of as much as TURN_S allows, and another turn is asked for."""
+    def drain(self, emit: Emit, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Tell of all that happened so far; in a storm of as much as TURN_S allows, and another turn is asked for.
+
+        `meanwhile` is called before every TAKE_EVERY changes; it may add and remove containers.
+        """
+        self._meanwhile = meanwhile
         self._pace.begin_turn()
         for event in self._take_told():
             emit(event)
@@ -137,13 +138,12 @@ class FileMarks:
         if queues is None:
             return
         self._places.clear()
-        began_ns = self._clock()
         had_events = self._tell_waiting(queues, emit)
-        if not queues.is_waiting:
-            self._empty_ns = began_ns
-        elif queues.is_past_bounds():
+        if queues.is_waiting and queues.is_past_bounds():
             self._shed(queues, emit)
-        self._search(emit)
+        self._searches.step(emit)
+        if self._searches:
+            self._pace.ring()
         self._end_turn()
         self._pace.end_turn(had_events=had_events)
         if queues.is_waiting:
@@ -161,9 +161,17 @@ class FileMarks:
         while (batch := queues.next()) is not None:
             had_events = True
             self._tell_batch(batch, queues, emit)
+            self._note_told(queues, batch.all_before_ns)
             if time.monotonic() >= until_s:
                 break
+        self._note_told(queues, 0)
         return had_events
+
+    def _note_told(self, queues: Queues, all_before_ns: int) -> None:
+        """All that happened before that has been told of; where nothing waits, all that was taken."""
+        if any(file_system.reader.is_waiting for file_system in self._marker.file_systems.values()):
+            return  # for its other half
+        self._told_until_ns = (all_before_ns if queues.is_waiting else queues.all_before_ns) or self._told_until_ns
 
     def close(self) -> None:
         """Give everything back."""
@@ -192,14 +200,14 @@ class FileMarks:
             del self._containers[container.mnt_ns]
             return  # whoever enters it next leads there
         else:
-            container.is_watched, container.since_ns = True, marked_ns
             self._grounds[container.mnt_ns] = grounds
-            reason = say_unwatched(unwatched)
+            container.is_watched, container.unwatched = True, say_unwatched(unwatched)
+            reason = container.unwatched
             self._to_tell.append(FilesWatched(marked_ns, container.mnt_ns, SENSOR, marked_ns, reason))
             if reason:
                 told = f"the files of mount namespace {container.mnt_ns} are watched but in part: {reason}"
                 self._to_tell.append(SightLost(marked_ns, SENSE, told, standing=True))
-            self._searches.append(Search(container, grounds, since_ns, clock=self._clock))
+            self._searches.begin(container, grounds, since_ns)
         self._by_mount |= dict.fromkeys(container.mount_ids, container)
         root_fd = container.root(marked_ns)
         if root_fd is not None:
@@ -228,8 +236,10 @@ class FileMarks:
         writes = [write for write in batch.writes if self._is_watched(write.mnt_ns) and self._has_its_name(write)]
         for number, run in enumerate(put_together(named, writes)):
             if number % TAKE_EVERY == 0:
+                self._meanwhile()
                 queues.take_in()
-            self._tell(run, emit)
+            if self._is_watched(run.mnt_ns):
+                self._tell(run, emit)
         for read in self._listed.choose(batch.reads, self._clock()):
             self._teller.tell_read(read, emit)
         self._tell_counts(emit)
@@ -279,7 +289,9 @@ class FileMarks:
             self._listed.lost = 0
         if self._unplaced:
             reason = "files changed in directories that were gone before it was known where they were"
-            emit(SightLost(self._clock(), SENSE, reason, self._unplaced))
+            since_ns = self._told_until_ns - CTIME_BEFORE_NS
+            emit(SightLost(self._clock(), SENSE, reason, self._unplaced, since_ns))
+            self._look_through(since_ns)
             self._unplaced = 0
 
     def _place_of(self, pid: int, fd: int) -> tuple[int, bytes]:
@@ -330,32 +342,19 @@ class FileMarks:
                 self._say_unwatched(container, Unavailable("it could not be marked anew", "make room for its files"))
 
     def _lose(self, lost: int | None, reason: str, emit: Emit) -> None:
-        """Tell of a loss, and look for what changed since the queues were last empty."""
-        now_ns, since_ns = self._clock(), self._empty_ns - CTIME_GRAIN_NS
+        """Tell of a loss, and look for what changed in the time of which not all was told."""
+        now_ns, since_ns = self._clock(), self._told_until_ns - CTIME_BEFORE_NS
         emit(SightLost(now_ns, SENSE, reason, lost, since_ns))
         for file_system in self._marker.file_systems.values():
             file_system.reader.forget()
         for event in self._take_told():
             emit(event)
+        self._look_through(since_ns)
+
+    def _look_through(self, since_ns: int) -> None:
         for mnt_ns, container in self._containers.items():
             if container.is_watched:
-                container.since_ns = now_ns
-                emit(FilesWatched(now_ns, mnt_ns, SENSOR, now_ns))
-                self._searches.append(Search(container, self._grounds[mnt_ns], since_ns, clock=self._clock))
-
-    def _search(self, emit: Emit) -> None:
-        if not self._searches:
-            return
-        search = self._searches.popleft()
-        for event in search.step(STEPS_EACH_TURN):
-            emit(event)
-        if not search.is_over:
-            self._searches.append(search)
-        elif search.left_out:
-            where = f"the layers of mount namespace {search.container.mnt_ns} were not gone through to their end"
-            emit(SightLost(self._clock(), SENSE, where, standing=True))
-        if self._searches:
-            self._pace.ring()
+                self._searches.begin_again(container, self._grounds[mnt_ns], since_ns)
 
     def _end_turn(self) -> None:
         for container in self._containers.values():

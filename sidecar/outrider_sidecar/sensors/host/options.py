@@ -34,8 +34,8 @@ class Marks(Protocol):
     def remove_container(self, mnt_ns: int) -> None:
         """The last process of that container ended."""
 
-    def drain(self, emit: Emit) -> None:
-        """Tell of all that happened so far."""
+    def drain(self, emit: Emit, meanwhile: Callable[[], None] = ...) -> None:
+        """Tell of all that happened so far, and call `meanwhile` now and then, between two files."""
 
     def opened_by(self, pid: int) -> Sequence[FileFacts]:
         """What a process opened for exec since `forget` was called for it: program, interpreter, dynamic linker."""
@@ -62,7 +62,7 @@ class NoMarks:
     def remove_container(self, _mnt_ns: int) -> None:
         pass
 
-    def drain(self, _emit: Emit) -> None:
+    def drain(self, _emit: Emit, _meanwhile: Callable[[], None] = lambda: None) -> None:
         pass
 
     def opened_by(self, _pid: int) -> Sequence[FileFacts]:

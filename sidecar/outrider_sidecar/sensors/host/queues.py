@@ -45,9 +45,12 @@ class Bounds(Struct, frozen=True):
 
 
 class Batch:
-    """What was taken together: the creation of every file in `writes` is in `raw`, or was told of before."""
+    """What was taken together: the creation of every file in `writes` is in `raw`, or was told of before.
 
-    __slots__ = ("overflowed", "raw", "raw_bytes", "reads", "writes")
+    `all_before_ns`: what happened before this is in it or in one that was taken earlier; 0 where that is not known.
+    """
+
+    __slots__ = ("all_before_ns", "overflowed", "raw", "raw_bytes", "reads", "writes")
 
     def __init__(self) -> None:
         self.writes: list[Write] = []
@@ -55,6 +58,7 @@ class Batch:
         self.raw: list[bytes] = []
         self.raw_bytes = 0
         self.overflowed = False
+        self.all_before_ns = 0
 
     @property
     def is_full(self) -> bool:
@@ -74,13 +78,23 @@ class Batch:
 class Queues:
     """Both groups, open. Raises Unavailable. `is_ours`: whether an event by name may be of a container."""
 
-    def __init__(self, place_of: PlaceOf, bounds: Bounds, *, is_ours: Callable[[RawEvent], bool]) -> None:
+    def __init__(
+        self,
+        place_of: PlaceOf,
+        bounds: Bounds,
+        *,
+        is_ours: Callable[[RawEvent], bool],
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._clock = clock
         self._bounds = bounds
         self._is_ours = is_ours
         self._checked_s = 0.0
         self._batches: deque[Batch] = deque()
         self._taken_opens = 0
         self._taken_bytes = 0
+        self.all_before_ns = 0
+        """All that happened before this was taken."""
         self.opens = Fanotify(OPENS_FLAGS)
         self.names = Fanotify(NAMES_FLAGS, event_flags=os.O_RDONLY)
         self.reader = OpensReader(self.opens, place_of, own_pid=os.getpid())
@@ -89,15 +103,18 @@ class Queues:
         """Take what is queued, the opens group first: so the creation of every file in it is queued by then."""
         writes: list[Write] = []
         reads: list[Read] = []
-        overflowed = False
+        overflowed, began_ns, is_all = False, self._clock(), False
         while self._taken_opens + len(writes) < self._bounds.taken_opens:
             told = self.reader.read()
             writes += told.writes
             reads += told.reads
             overflowed |= told.overflowed
             if told.events < AT_ONCE:
+                is_all = True
                 break
-        raw = self._read_names()
+        raw, are_all_names = self._read_names()
+        if is_all and are_all_names:
+            self.all_before_ns = began_ns
         if not (writes or reads or raw or overflowed):
             return
         if not self._batches or self._batches[-1].is_full:
@@ -109,6 +126,10 @@ class Queues:
         size = sum(map(len, raw))
         batch.raw_bytes += size
         batch.overflowed |= overflowed
+        if is_all and are_all_names:
+            batch.all_before_ns = began_ns
+        if is_all and are_all_names:
+            batch.all_before_ns = began_ns
         self._taken_opens += len(writes)
         self._taken_bytes += size
 
@@ -126,16 +147,17 @@ class Queues:
         """Whether something was taken and not asked for yet."""
         return bool(self._batches)
 
-    def _read_names(self) -> list[bytes]:
+    def _read_names(self) -> tuple[list[bytes], bool]:
+        """What is queued by name, and whether that is all of it."""
         taken: list[bytes] = []
         size = self._taken_bytes
         while size < self._bounds.taken_names_bytes:
             raw = self.names.read_raw(NAMES_BYTES)
             if not raw:
-                break
+                return taken, True
             taken.append(raw)
             size += len(raw)
-        return taken
+        return taken, False
 
     def is_past_bounds(self) -> bool:
         """Whether too much waits."""
@@ -167,7 +189,7 @@ class Queues:
         return lost
 
     def _discard(self) -> int:
-        return self.reader.discard(BATCH_OPENS) + self._count(self._read_names())
+        return self.reader.discard(BATCH_OPENS) + self._count(self._read_names()[0])
 
     def _count(self, names: Iterable[bytes]) -> int:
         return sum(self._is_ours(event) for raw in names for event in parse_events(raw))
