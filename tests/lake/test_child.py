@@ -14,13 +14,18 @@ import msgspec
 import psutil
 import pytest
 from lake_stories import NOON_NS, Teller, read_records, story, task_view
+from sqlalchemy import func, select
 
 from outrider_collector.intake import Intake
 from outrider_collector.lake.child import LakeOrders, running_lake, start_child, stop_child
+from outrider_collector.lake.layout import own_name
+from outrider_collector.lake.places import LocalLake
+from outrider_collector.lake.record import load_record
 from outrider_collector.lake.starting import kept_in_lake, lake_orders, lake_reached
 from outrider_collector.settings import Settings
 from outrider_collector.spool import Spool
 from outrider_collector.store.database import open_database
+from outrider_collector.store.tables import occurrences
 from outrider_wire.enrolment import make_request
 from outrider_wire.errors import ConfigError
 from outrider_wire.signing import SigningKey
@@ -88,7 +93,9 @@ def test_killed_again_and_again_the_lake_has_each_record_once(
     last = start_child(orders)
     end = intake._spool.written
     wait_until(lambda: lake_reached(tmp_path / "lake.position") >= end)
-    stop_child(last)  # which flushes what it has not yet
+    made = newest_finding(tmp_path / "outrider.sqlite")
+    wait_until(lambda: load_record(LocalLake(tmp_path / "lake"), own_name("one")).position.offset >= made)
+    stop_child(last)
     seen = Counter(
         r["metadata"]["uid"] for r in read_records(tmp_path / "lake") if "ContainerSeen" not in r["metadata"]["uid"]
     )
@@ -96,6 +103,12 @@ def test_killed_again_and_again_the_lake_has_each_record_once(
     assert set(seen.values()) == {1} and len(seen) == expected
     kept = kept_in_lake(settings)
     assert kept is not None and kept >= end
+
+
+def newest_finding(database: Path) -> int:
+    """The greatest number of a finding in a store."""
+    with open_database(database).connect() as connection:
+        return int(connection.execute(select(func.max(occurrences.c.position))).scalar_one())
 
 
 def test_what_waits_is_flushed_when_the_collector_stops(tmp_path: Path, intake: Intake, settings: Settings) -> None:
