@@ -18,7 +18,7 @@ class Scene:
         self.used_ns = 0
         self.allowed = allowed
         self.asked: list[bool] = []
-        self.waited_ns = 0
+        self.waited_ns: int | None = 0
         self.haste = Haste(run_first=self.run_first, used_ns=lambda: self.used_ns, waited_ns=lambda: self.waited_ns)
         self.haste.review(self.now_ns)
 
@@ -55,11 +55,43 @@ def test_few_late_ones_are_no_reason() -> None:
 
 
 def test_one_that_is_very_late_is_enough_and_at_once() -> None:
-    """Whoever comes a millisecond late for one program would miss the next one, which may be the one that counts."""
+    """Whoever waits a millisecond for one program would miss the next one, which may be the one that counts."""
     scene = Scene()
+    scene.waited_ns = VERY_LATE_NS + 1
     scene.haste.note(VERY_LATE_NS + 1)
     assert scene.haste.is_first
     assert scene.pass_time()
+
+
+def test_late_by_its_own_work_is_no_reason() -> None:
+    """Who did not wait for a processor comes no sooner by going before others, and holds them up."""
+    scene = Scene()
+    scene.haste.note(VERY_LATE_NS + 1)
+    assert not scene.haste.is_first
+
+
+def test_where_the_kernel_does_not_count_lateness_is_enough() -> None:
+    """It may have been a wait."""
+    scene = Scene()
+    scene.waited_ns = None
+    assert not scene.pass_time()
+    scene.haste.note(VERY_LATE_NS + 1)
+    assert scene.haste.is_first
+
+
+def test_waits_add_up_between_two_reviews() -> None:
+    """What was waited before a late exec counts with what comes after it, and is forgotten with the review."""
+    scene = Scene()
+    scene.waited_ns = VERY_LATE_NS // 2
+    scene.haste.note(VERY_LATE_NS + 1)
+    assert not scene.haste.is_first
+    scene.haste.note(VERY_LATE_NS + 1)
+    assert not scene.haste.is_first
+    scene.haste.note(VERY_LATE_NS + 1)
+    assert scene.haste.is_first
+    scene = Scene()
+    scene.waited_ns = VERY_LATE_NS // 2
+    assert not scene.pass_time() and not scene.pass_time() and not scene.pass_time()
 
 
 def test_a_wait_for_a_processor_is_enough_without_any_exec() -> None:
@@ -75,9 +107,12 @@ def test_who_used_too_much_is_not_called_by_one_late_exec() -> None:
     """Until it uses less again."""
     scene = Scene()
     scene.pass_time(share=0.5)
+    scene.waited_ns = VERY_LATE_NS + 1
     scene.haste.note(VERY_LATE_NS + 1)
     assert not scene.haste.is_first
+    scene.waited_ns = 0
     scene.pass_time()
+    scene.waited_ns = VERY_LATE_NS + 1
     scene.haste.note(VERY_LATE_NS + 1)
     assert scene.haste.is_first
 
@@ -91,7 +126,7 @@ def test_the_kernel_counts_our_waits() -> None:
         os.sched_setaffinity(0, {min(before)})
         os.sched_setaffinity(other.pid, {min(before)})
         deadline_s = time.monotonic() + 5.0
-        while waits() <= VERY_LATE_NS:
+        while (waits() or 0) <= VERY_LATE_NS:
             assert time.monotonic() < deadline_s
     finally:
         other.kill()

@@ -9,8 +9,10 @@ priority only for as long as it is late, and never while it uses more than its s
 
 An attack's decisive program may be the first short one in minutes, and being late for that one is too late. So it is
 not waited for: the kernel counts how long we were kept waiting for a processor each time we woke
-(/proc/thread-self/schedstat), and we wake many times a second. Waiting a millisecond is a busy machine; so is one exec
-read that late.
+(/proc/thread-self/schedstat), and we wake many times a second. Waiting a millisecond is a busy machine. One exec read
+that late is a reason to ask at once; but where we were late and did not wait, it was our own work that held us up, and
+going before others would only hold them up as well: the kernel puts a real-time thread that wakes where it last ran,
+before the program that runs there, even where another processor is idle.
 """
 
 import os
@@ -24,7 +26,7 @@ MANY_LATE: Final = 0.1
 FEW: Final = 4
 """Fewer late ones than this in one review say nothing."""
 VERY_LATE_NS: Final = 1_000_000
-"""A single exec read as late, or as long a wait for a processor, says that every processor is busy."""
+"""So long a wait for a processor says that every processor is busy; an exec read as late has that looked at."""
 HASTE_NS: Final = 5_000_000_000
 """So long it goes before others, after it was late."""
 SHARE: Final = 0.3
@@ -43,7 +45,7 @@ class Priority:
 
 
 class Waits:
-    """How long we were kept waiting for a processor since the last call, in ns; 0 where the kernel does not count."""
+    """How long we were kept waiting for a processor since the last call, in ns; None where nobody counts it."""
 
     def __init__(self) -> None:
         self._before_ns = 0
@@ -53,10 +55,12 @@ class Waits:
             self._fd = -1
         self()
 
-    def __call__(self) -> int:
+    def __call__(self) -> int | None:
         if self._fd < 0:
-            return 0
-        waited_ns = int(os.pread(self._fd, 128, 0).split()[1])
+            return None
+        ran_ns, waited_ns, _ = map(int, os.pread(self._fd, 128, 0).split())
+        if not ran_ns:
+            return None
         since_ns, self._before_ns = waited_ns - self._before_ns, waited_ns
         return since_ns
 
@@ -69,7 +73,7 @@ class Haste:
         *,
         run_first: Callable[[bool], None] | None = None,
         used_ns: Callable[[], int] = time.process_time_ns,
-        waited_ns: Callable[[], int] | None = None,
+        waited_ns: Callable[[], int | None] | None = None,
     ) -> None:
         self._run_first = run_first or Priority()
         self._waited_ns = waited_ns or Waits()
@@ -77,6 +81,7 @@ class Haste:
         self._may = True
         self._seen = 0
         self._late = 0
+        self._kept_ns = 0
         self._is_greedy = False
         self._until_ns = 0
         self._reviewed_ns = 0
@@ -88,7 +93,7 @@ class Haste:
         self._seen += 1
         if delay_ns > LATE_NS:
             self._late += 1
-        if delay_ns > VERY_LATE_NS and not self._is_greedy:
+        if delay_ns > VERY_LATE_NS and not self._is_greedy and self._has_waited(if_unknown=True):
             self._until_ns = self._reviewed_ns + HASTE_NS
             self._set(True)
 
@@ -97,12 +102,20 @@ class Haste:
         used_ns = self._used_ns()
         share = (used_ns - self._used_before_ns) / max(1, now_ns - self._reviewed_ns)
         many_late = self._late >= FEW and self._late > MANY_LATE * self._seen
-        if self._waited_ns() > VERY_LATE_NS or many_late:
+        if self._has_waited(if_unknown=False) or many_late:
             self._until_ns = now_ns + HASTE_NS
         self._is_greedy = share > SHARE
-        self._seen = self._late = 0
+        self._seen = self._late = self._kept_ns = 0
         self._used_before_ns, self._reviewed_ns = used_ns, now_ns
         self._set(now_ns < self._until_ns and not self._is_greedy)
+
+    def _has_waited(self, *, if_unknown: bool) -> bool:
+        """Whether we were kept waiting for long since the last review."""
+        waited_ns = self._waited_ns()
+        if waited_ns is None:
+            return if_unknown
+        self._kept_ns += waited_ns
+        return self._kept_ns > VERY_LATE_NS
 
     def _set(self, first: bool) -> None:
         if first == self.is_first or not self._may:
