@@ -45,9 +45,10 @@ from outrider_wire.findings import Finding
 
 OWNER_WAIT_S: Final = 0.08
 """How long a connection waits for its owner's exit stop, and a reading for the record of its reader's start."""
-RECORD_WAIT_S: Final = 0.02
+RECORD_WAIT_S: Final = 0.05
 """How long what somebody did waits for the record of his program's start: on hosts, where nobody is stopped at an exec,
-always; in a task where nothing is known of him."""
+always; in a task where nothing is known of him. The lookout keeps back a start that it read late for 20 ms itself
+(`HOLD_LATE_NS`), and tells of what that program reads meanwhile."""
 DRIFT_WAIT_S: Final = 0.04
 """How long an undecided exec waits for the file watch."""
 PATIENCE_S: Final = 0.5

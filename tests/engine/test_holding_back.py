@@ -4,6 +4,7 @@ from transcripts import NS, Transcript, at, file, pid, ran
 
 from outrider_sidecar.decode.metadata import ContainerFacts, TaskFacts
 from outrider_sidecar.engine import RECORD_WAIT_S
+from outrider_sidecar.sensors.host.pending import HOLD_LATE_NS
 from outrider_sidecar.world.networks import Networks
 from outrider_wire.events import FileChanged, NameQueried, ProcessId
 from outrider_wire.findings import TaskView
@@ -176,3 +177,8 @@ def test_on_a_guarded_host_such_a_question_is_told():
     """There are no strangers."""
     story = asked_on_a_host("other.pool.example", host_guarded=True)
     assert (len(story.found), story.engine.strangers) == (1, 0)
+
+
+def test_a_record_that_the_lookout_keeps_back_is_waited_for():
+    """What the program did reaches the engine a moment after its start, and its late record 20 ms after that start."""
+    assert RECORD_WAIT_S * 1e9 >= 2 * HOLD_LATE_NS
