@@ -107,12 +107,15 @@ def play(stage: Stage, action: Action) -> Outcome:
     """Play one action and wait for its finding. Raises TimeoutError."""
     if not action.act:
         return Outcome(action, note=action.blind if stage.own_pids else ON_A_HOST.get(action.needs, action.blind))
-    skip = len(stage.findings())
+    skip, before = len(stage.findings()), stage.starts()
     output, code, actor = _run(stage, action)
     if code == CANNOT_RUN:
         return Outcome(action, note=output.strip())
     finding, others = _wait_for(stage, action, actor, skip)
     note = action.blind if finding is None else ""
+    if finding is None and not note:
+        starts = {kind: count - before.get(kind, 0) for kind, count in stage.starts().items()}
+        note = f"starts of programs meanwhile: {starts}" if starts else ""
     if finding is None and others:
         note = "; ".join(filter(None, (note, f"the rule held for another process: {others[0]}")))
     return Outcome(action, played=True, actor=actor, finding=finding, note=note)

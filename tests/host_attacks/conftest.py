@@ -1,4 +1,4 @@
-"""One real container instance for all: three tasks, one in each network mode, guarded by one host process."""
+"""A real container instance for each file: three tasks, one in each network mode, guarded by one host process."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,9 +32,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("scenario")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab(folder: Path, host_machine: None) -> Iterator[HostLab]:
-    """The instance, ready, with the mounts that scenarios want."""
+    """The instance, ready, with the mounts that scenarios want.
+
+    It ends with its file: two host processes on one machine, each reading every start, are what nobody runs.
+    """
     mounts = tuple(mount for scenario in SCENARIOS for mount in prepare_mounts(scenario, folder))
     main = ContainerSettings(name=MAIN, mounts=mounts)
     tasks = tuple(

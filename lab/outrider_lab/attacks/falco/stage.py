@@ -1,5 +1,6 @@
 """Where the stock actions are played: a lab task, or a container instance, whose guard has Falco's stock files."""
 
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ import msgspec
 import yaml
 from msgspec.structs import replace
 
+from outrider_lab.blueprint import READY_FILE
 from outrider_lab.host.lab import HostLab
 from outrider_lab.host.settings import HostSettings
 from outrider_lab.running import RunningTask
@@ -27,11 +29,15 @@ WATCH_LIMIT: Final = 60_000
 
 
 class Stage:
-    """A guarded task, and what its guard found there. `own_pids`: the guard names pids as the task does."""
+    """A guarded task, and what its guard found there. `own_pids`: the guard names pids as the task does.
 
-    def __init__(self, task: RunningTask, findings_file: Path, *, own_pids: bool) -> None:
+    `health_file` is where the guard says how it is.
+    """
+
+    def __init__(self, task: RunningTask, findings_file: Path, health_file: Path, *, own_pids: bool) -> None:
         self.task = task
         self.own_pids = own_pids
+        self._health_file = health_file
         self._findings_file = findings_file
 
     def findings(self) -> list[Finding]:
@@ -41,6 +47,15 @@ class Stage:
         lines = self._findings_file.read_bytes().split(b"\n")[:-1]
         found = [msgspec.json.decode(line, type=Finding) for line in lines]
         return [one for one in found if one.container is None or one.container.id == self.task.facts["id:app"]]
+
+    def starts(self) -> dict[str, int]:
+        """How many starts of programs the guard saw so far, and of how many how much; empty where it does not say."""
+        try:
+            said = json.loads(self._health_file.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        counts: dict[str, int] = said.get("execs", {})
+        return counts
 
     def pid_of(self, told: int) -> int:
         """The pid that the guard knows a process of the task by, given the task's own; 0 where it is gone."""
@@ -67,7 +82,7 @@ def _task_stage(files: list[Path]) -> Iterator[Stage]:
     settings = replace(settings, sidecar=guarded, collector_command=(), ready_timeout_s=READY_TIMEOUT_S)
     with Task(settings) as task:
         _check_ready(task.ready, task.log(SIDECAR))
-        yield Stage(task, task.journal / FINDINGS_FILE, own_pids=True)
+        yield Stage(task, task.journal / FINDINGS_FILE, task.journal / READY_FILE, own_pids=True)
 
 
 @contextmanager
@@ -76,7 +91,7 @@ def _host_stage(files: list[Path]) -> Iterator[Stage]:
     env = _environment(map(str, files), str(findings))
     with HostLab(HostSettings(env=env, collector_command=(), ready_timeout_s=READY_TIMEOUT_S)) as lab:
         _check_ready(lab.ready, lab.log(SIDECAR))
-        yield Stage(lab.tasks[0], findings, own_pids=False)
+        yield Stage(lab.tasks[0], findings, lab.journal / READY_FILE, own_pids=False)
 
 
 def _environment(rules: Iterable[str], findings: str) -> dict[str, str]:
