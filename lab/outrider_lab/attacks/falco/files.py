@@ -6,8 +6,8 @@ from outrider_lab.attacks.falco.action import Action
 
 _HOME: Final = "/home/outrider-test"
 _REMOVE_HOME: Final = f"rm -rf {_HOME}"
-SETTLE_S: Final = 0.5
-"""A new directory is watched within this."""
+SETTLE_S: Final = 1.5
+"""A new directory is watched long before, also where the watch goes through a large image at that moment."""
 
 
 FILES: Final = (
