@@ -60,6 +60,14 @@ def read_time(text: str, *, otherwise_ns: int = 0) -> int:
         raise WireError("bad-request", f"time: {error}") from error
 
 
+def read_expiry(text: str, now_ns: int) -> int:
+    """When something ends that somebody wants made, in ns; an empty text is 0, never. Raises WireError."""
+    expires_at_ns = read_time(text)
+    if text and expires_at_ns <= now_ns:
+        raise WireError("bad-request", f"expires_at: {text} has passed already; give a time to come")
+    return expires_at_ns
+
+
 def _gather(pairs: list[tuple[str, str]], kind: type[Struct]) -> dict[str, object]:
     """Raises ValueError for an unknown name, and for one that is given twice and is no list."""
     lists = {f.encode_name: _is_list(f.type) for f in msgspec.structs.fields(kind)}

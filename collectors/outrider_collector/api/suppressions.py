@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 from sqlalchemy import Connection
 
 from outrider_collector.api.operation import Call, Nothing, Operation
-from outrider_collector.api.parameters import Number, Time, read_time
+from outrider_collector.api.parameters import Number, Time, read_expiry
 from outrider_collector.api.views import shown_time
 from outrider_collector.store.suppressing import MAX_CONDITIONS, Condition, Suppression
 from outrider_collector.store.suppressions import (
@@ -75,9 +75,7 @@ def ask_suppression(connection: Connection, call: Call[Nothing, None]) -> Suppre
 
 def add(connection: Connection, call: Call[Nothing, NewSuppression]) -> SuppressionView:
     """Make a rule."""
-    expires_at_ns = read_time(call.body.expires_at)
-    if call.body.expires_at and expires_at_ns <= call.now_ns:
-        raise WireError("bad-request", "expires_at has passed already")
+    expires_at_ns = read_expiry(call.body.expires_at, call.now_ns)
     try:
         made = add_suppression(
             connection,

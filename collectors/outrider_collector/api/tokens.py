@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from outrider_collector.api.audited import write_audit
 from outrider_collector.api.operation import Call, Nothing, Operation
-from outrider_collector.api.parameters import Time, read_time
+from outrider_collector.api.parameters import Time, read_expiry
 from outrider_collector.store.tokens import list_tokens, load_token, revoke_token, save_token
 from outrider_collector.tokens import MAX_NAME_LENGTH, Kind, Scope, TokenView, make_token, view_token
 from outrider_wire.errors import WireError
@@ -71,9 +71,7 @@ def make(connection: Connection, call: Call[Nothing, NewToken]) -> MadeToken:
     scope = Scope(**{name: getattr(wanted.scope, name) for name in Scope.__struct_fields__})
     if wanted.kind != "enrol" and (scope != Scope() or wanted.max_uses):
         raise WireError("bad-request", "scope and uses are for tokens to enrol with")
-    expires_at_ns = read_time(wanted.expires_at)
-    if wanted.expires_at and expires_at_ns <= call.now_ns:
-        raise WireError("bad-request", "expires_at has passed already")
+    expires_at_ns = read_expiry(wanted.expires_at, call.now_ns)
     shown, kept = make_token(
         wanted.kind,
         now_ns=call.now_ns,

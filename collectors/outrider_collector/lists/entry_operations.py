@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from outrider_collector.api.cursors import read_number, write_cursor
 from outrider_collector.api.operation import Call, Operation
-from outrider_collector.api.parameters import Cursor, Limit, Text, Time, read_time
+from outrider_collector.api.parameters import Cursor, Limit, Text, Time, read_expiry
 from outrider_collector.api.views import shown_time
 from outrider_collector.lists.by_hand import read_values
 from outrider_collector.lists.sources import CATEGORY, DEFAULT_CATEGORY, TRUSTED
@@ -99,9 +99,7 @@ def ask_entries(connection: Connection, call: Call[EntriesAsked, None]) -> Entry
 def add(connection: Connection, call: Call[EntriesAsked, NewEntries]) -> EntryList:
     """List values by hand."""
     asked = call.body
-    expires_at_ns = read_time(asked.expires_at)
-    if asked.expires_at and expires_at_ns <= call.now_ns:
-        raise WireError("bad-request", f"expires_at: {asked.expires_at} has passed already; give a time to come")
+    expires_at_ns = read_expiry(asked.expires_at, call.now_ns)
     category = _category(asked)
     entries = [
         ListEntry(
